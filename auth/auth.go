@@ -1,0 +1,304 @@
+// Package auth answers one question: who is calling?
+//
+// A [Gate] asks its [Authenticator]s in order for the caller of each request
+// and refuses the request unless one of them knows it. [JWT] is the
+// Authenticator for bearer tokens (RFC 6750, RFC 7519, RFC 8725).
+//
+//	jwt, err := auth.NewJWT(auth.JWTConfig{Issuers: []auth.Issuer{{
+//		URL:      "https://id.example.com",
+//		Audience: []string{"orders"},
+//		Keys:     auth.PEM("2026-11", publicKey),
+//	}}})
+//	…
+//	gate, err := auth.New(auth.Config{Authenticators: []auth.Authenticator{jwt}})
+//	…
+//	mux.Handle("GET /orders", gate.Handler(list))
+//
+// Handlers read the caller with [principal.FromContext].
+//
+// # What it protects against
+//
+// Missing, doubled, malformed, expired, forged and foreign credentials;
+// algorithm confusion (each key has one algorithm, and the token's header
+// chooses neither), tokens for another service or another purpose, claims that
+// are doubled or differ in case, tokens bound to a key that the caller did not
+// prove to hold. Every refusal is an answer by RFC 6750 that says no more than
+// that RFC asks for; why it was refused is in the audit trail and the log.
+//
+// # What it does not
+//
+// It does not decide what a caller may do (package rbac), does not slow down
+// guessing (package ratelimit), and keeps no sessions. A bearer token in the
+// wrong hands is a valid token: keep lifetimes short, and keep tokens off
+// plain HTTP (package tlsredirect).
+//
+// # Where it stands
+//
+// Behind whatever needs no caller (audit, tlsredirect, the limit by address),
+// before everything that does (the limit by principal, rbac). Mount it on
+// routes or groups rather than exempting paths by name. CORS preflights carry
+// no credentials: answer them outside.
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gatehouse-go/gatehouse/audit/decision"
+	"github.com/gatehouse-go/gatehouse/auth/principal"
+	"github.com/gatehouse-go/gatehouse/internal/pass"
+	"github.com/gatehouse-go/gatehouse/internal/report"
+)
+
+// An Authenticator knows one way for callers to prove who they are.
+// It must be safe for concurrent use.
+type Authenticator interface {
+	// Authenticate returns the caller of r. If r carries no credentials of
+	// this kind it returns ErrNoCredentials, and the next Authenticator is
+	// asked. Any other error refuses the request: an *Error, an error with
+	// StatusCode() int, or one that counts as 503.
+	Authenticate(r *http.Request) (*principal.Principal, error)
+
+	// Challenges returns the values of WWW-Authenticate that answer err
+	// (RFC 9110 section 11.6.1) for the statuses 400, 401 and 403; nil for
+	// none. The Gate adds its realm.
+	Challenges(err error) []string
+}
+
+// Config configures a [Gate]. Authenticators is required.
+type Config struct {
+	_ [0]func() // keyed literals only
+
+	// Authenticators are asked in this order.
+	Authenticators []Authenticator
+
+	// Realm is put into every challenge. If empty, there is none.
+	Realm string
+
+	// OnDecision is called with each decision, also without an audit trail.
+	OnDecision func(ctx context.Context, d decision.Decision)
+
+	// ErrorHandler answers refused requests; the challenge is already set. If
+	// nil, it is WriteError.
+	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
+
+	// Logger is told of each refusal. If nil, nothing is logged.
+	Logger *slog.Logger
+}
+
+// A Gate lets requests through whose caller is known.
+// It is safe for concurrent use.
+type Gate struct {
+	authenticators []Authenticator
+	realm          string
+	report         *report.Reporter
+	onError        func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// New returns a Gate that behaves in accordance with cfg.
+// The error, if any, joins every mistake found in cfg.
+func New(cfg Config) (*Gate, error) {
+	var errs []error
+	if len(cfg.Authenticators) == 0 {
+		errs = append(errs, errors.New("auth: Authenticators is empty, want at least one"))
+	}
+	for i, a := range cfg.Authenticators {
+		if j, typed := a.(*JWT); a == nil || typed && j == nil {
+			errs = append(errs, fmt.Errorf("auth: Authenticators[%d] is nil, want an Authenticator", i))
+		}
+	}
+	if strings.ContainsFunc(cfg.Realm, func(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\\' }) {
+		errs = append(errs, fmt.Errorf("auth: Realm is %q, want printable ASCII without quotes and backslashes", cfg.Realm))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	g := &Gate{
+		authenticators: slices.Clone(cfg.Authenticators),
+		realm:          cfg.Realm,
+		report:         report.New("auth", cfg.Logger, cfg.OnDecision),
+		onError:        cfg.ErrorHandler,
+	}
+	if g.onError == nil {
+		g.onError = WriteError
+	}
+	return g, nil
+}
+
+// An admission is what a Gate found out about a request that it let through.
+type admission struct {
+	principal *principal.Principal // nil: no credentials, let through by Optional
+	by        Authenticator
+}
+
+// admissionKey is a key for each Gate: one Gate's word is not another's.
+type admissionKey struct{ gate *Gate }
+
+// Authenticate returns the caller of r. Every error is an *Error.
+func (g *Gate) Authenticate(r *http.Request) (*principal.Principal, error) {
+	p, _, err := g.authenticate(r)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (g *Gate) authenticate(r *http.Request) (*principal.Principal, Authenticator, *Error) {
+	authorization := r.Header["Authorization"]
+	if len(authorization) > 1 {
+		return nil, nil, &Error{Kind: Malformed, Reason: ReasonDuplicate, Err: causef("%d Authorization headers", len(authorization))}
+	}
+	for _, a := range g.authenticators {
+		p, err := a.Authenticate(r)
+		switch {
+		case err != nil && errors.Is(err, ErrNoCredentials):
+			continue
+		case err != nil:
+			return nil, a, classify(err)
+		case p == nil || p.Issuer == "" || p.Subject == "":
+			return nil, a, &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: causef("%T admitted a caller without issuer and subject", a)}
+		}
+		return p, a, nil
+	}
+	if len(authorization) > 0 {
+		return nil, nil, &Error{Kind: Missing, Reason: ReasonScheme, Err: cause("the Authorization scheme is not one of this service's")}
+	}
+	return nil, nil, &Error{Kind: Missing, Reason: ReasonMissing, Err: ErrNoCredentials}
+}
+
+// Handler lets only requests through whose caller is known, and puts the
+// caller into their context. It panics if g is nil.
+func (g *Gate) Handler(next http.Handler) http.Handler { return g.handler(next, false) }
+
+// Optional also lets requests through that carry no credentials at all,
+// without a principal. Bad credentials are still refused. It panics if g is
+// nil.
+func (g *Gate) Optional(next http.Handler) http.Handler { return g.handler(next, true) }
+
+func (g *Gate) handler(next http.Handler, optional bool) http.Handler {
+	if g == nil {
+		panic("auth: Handler of a nil *Gate")
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
+		if a, ok := ctx.Value(admissionKey{g}).(*admission); ok {
+			if a.principal == nil && !optional {
+				g.refuse(w, r, nil, &Error{Kind: Missing, Reason: ReasonMissing, Err: ErrNoCredentials})
+				return
+			}
+			pass.On(next, w, r)
+			return
+		}
+		p, by, err := g.authenticate(r)
+		d := decision.Decision{Effect: decision.Allow, Reason: "admitted"}
+		switch {
+		case err == nil:
+			d.Rule = p.Scheme
+			decision.SetActor(ctx, actor(p))
+			ctx = principal.NewContext(ctx, p)
+		case optional && err.Reason == ReasonMissing:
+			d.Reason = "anonymous"
+		default:
+			g.refuse(w, r, by, err)
+			return
+		}
+		g.report.Decision(ctx, d)
+		pass.With(context.WithValue(ctx, admissionKey{g}, &admission{p, by}), next, w, r)
+	})
+}
+
+// RequireScope returns a middleware, to stand behind Handler, that lets only
+// requests through whose credential carries all the scopes. Others get 403
+// insufficient_scope, or 401 without a caller. It panics if g is nil, if there
+// is no scope, and if one is not a scope-token (RFC 6749 section 3.3).
+func (g *Gate) RequireScope(scopes ...string) func(http.Handler) http.Handler {
+	if g == nil {
+		panic("auth: RequireScope of a nil *Gate")
+	}
+	if len(scopes) == 0 {
+		panic("auth: RequireScope without a scope")
+	}
+	for _, s := range scopes {
+		if s == "" || strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' || c == '"' || c == '\\' }) {
+			panic(fmt.Sprintf("auth: RequireScope with %q, want a scope-token", s))
+		}
+	}
+	scopes = slices.Clone(scopes)
+	rule := strings.Join(scopes, " ")
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			p, ok := principal.FromContext(r.Context())
+			var by Authenticator
+			if a, admitted := r.Context().Value(admissionKey{g}).(*admission); admitted {
+				by = a.by
+			}
+			if !ok {
+				g.refuse(w, r, by, &Error{Kind: Missing, Reason: ReasonMissing, Err: ErrNoCredentials})
+				return
+			}
+			for _, s := range scopes {
+				if !p.HasScope(s) {
+					g.refuse(w, r, by, &Error{Kind: InsufficientScope, Reason: ReasonScope, Scopes: slices.Clone(scopes), Err: causef("lacks %q", s)})
+					return
+				}
+			}
+			g.report.Decision(r.Context(), decision.Decision{Effect: decision.Allow, Rule: rule, Reason: ReasonScope})
+			pass.On(next, w, r)
+		})
+	}
+}
+
+// refuse answers r. The challenge is that of the Authenticator whose
+// credentials they were; of all of them if it was nobody's.
+func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, by Authenticator, err *Error) {
+	var challenges []string
+	if by != nil {
+		challenges = by.Challenges(err)
+	} else {
+		for _, a := range g.authenticators {
+			challenges = append(challenges, a.Challenges(err)...)
+		}
+	}
+	h := w.Header()
+	h.Del("WWW-Authenticate")
+	for _, c := range challenges {
+		h.Add("WWW-Authenticate", g.withRealm(c))
+	}
+	h.Set("Cache-Control", "no-store")
+	if err.Kind == Unavailable {
+		h.Set("Retry-After", err.retryAfter())
+	}
+	g.report.Decision(r.Context(), decision.Decision{
+		Effect: decision.Deny, Reason: err.Reason, Detail: err.detail(), Status: err.StatusCode(),
+	})
+	g.onError(w, r, err)
+}
+
+func (g *Gate) withRealm(challenge string) string {
+	if g.realm == "" {
+		return challenge
+	}
+	scheme, params, ok := strings.Cut(challenge, " ")
+	challenge = scheme + ` realm="` + g.realm + `"`
+	if ok {
+		challenge += ", " + params
+	}
+	return challenge
+}
+
+func actor(p *principal.Principal) decision.Actor {
+	a := decision.Actor{
+		Issuer: p.Issuer, Subject: p.Subject, Kind: p.Kind.String(), Scheme: p.Scheme,
+		ClientID: p.ClientID, Tenant: p.Tenant, TokenID: p.TokenID,
+	}
+	if p.Actor != nil {
+		behind := actor(p.Actor)
+		a.Actor = &behind
+	}
+	return a
+}

@@ -1,0 +1,161 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gatehouse-go/gatehouse/internal/problem"
+)
+
+// ErrNoCredentials is what an [Authenticator] returns for a request that
+// carries no credentials of its kind.
+var ErrNoCredentials error = cause("no credentials")
+
+// A Kind is what is wrong with a request, as far as its answer depends on it.
+type Kind uint8
+
+// The kinds, with their status and their error code of RFC 6750 section 3.1.
+const (
+	Invalid           Kind = iota // 401 invalid_token
+	Missing                       // 401, no error code
+	Malformed                     // 400 invalid_request
+	InsufficientScope             // 403 insufficient_scope
+	Unavailable                   // 503: keys or a store could not be asked
+)
+
+// An Error is why a request was not admitted. Clients learn its Kind only,
+// Reason and Err are for operators.
+type Error struct {
+	Kind Kind
+
+	// Reason is from a closed set and thus fit for a metric's label: the
+	// Reason constants, or a word of a foreign Authenticator.
+	Reason string
+
+	// Scopes are those that an InsufficientScope request lacks or needs.
+	Scopes []string
+
+	// RetryAfter is when asking again may help, for Unavailable.
+	RetryAfter time.Duration
+
+	// Err is the cause. It never holds a credential.
+	Err error
+}
+
+// The reasons of this package.
+const (
+	ReasonMissing     = "missing"     // no credentials
+	ReasonDuplicate   = "duplicate"   // more than one credential
+	ReasonScheme      = "scheme"      // a scheme that nobody here speaks
+	ReasonMalformed   = "malformed"   // not the syntax of its kind
+	ReasonOversize    = "oversize"    // longer than any honest token
+	ReasonAlgorithm   = "algorithm"   // none, not allowed, or not the key's
+	ReasonType        = "typ"         // a token for another purpose
+	ReasonCritical    = "crit"        // an extension that must be understood and is not
+	ReasonKey         = "key"         // no key of that name
+	ReasonSignature   = "signature"   // forged, or signed with another key
+	ReasonClaims      = "claims"      // claims that are missing, doubled or of the wrong type
+	ReasonIssuer      = "issuer"      // from somebody else
+	ReasonAudience    = "audience"    // for somebody else
+	ReasonExpired     = "expired"     // no longer valid
+	ReasonNotYet      = "not_yet"     // not valid yet
+	ReasonBinding     = "binding"     // bound to a key whose proof is missing
+	ReasonScope       = "scope"       // lacks a scope
+	ReasonUnavailable = "unavailable" // could not be checked
+)
+
+// Error returns a text for operators.
+func (e *Error) Error() string {
+	s := "auth: " + e.Reason
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// StatusCode returns the status that answers the error.
+func (e *Error) StatusCode() int {
+	switch e.Kind {
+	case Invalid, Missing:
+		return http.StatusUnauthorized
+	case Malformed:
+		return http.StatusBadRequest
+	case InsufficientScope:
+		return http.StatusForbidden
+	case Unavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusServiceUnavailable
+}
+
+// WriteError answers r with the problem that fits err. It is the default
+// ErrorHandler, for those who change one case only. What clients read is
+// fixed for each status; no text of err is in it.
+func WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	p := problem.Problem{Status: problem.Status(err, http.StatusServiceUnavailable)}
+	e, _ := errors.AsType[*Error](err)
+	switch {
+	case e != nil && e.Kind == Missing:
+		p.Detail = "This resource needs credentials."
+	case p.Status == http.StatusUnauthorized:
+		p.Detail = "The credentials were not accepted."
+	case p.Status == http.StatusBadRequest:
+		p.Detail = "The request must carry exactly one well-formed credential."
+	case p.Status == http.StatusForbidden:
+		p.Detail = "The credentials do not reach far enough for this resource."
+	case p.Status == http.StatusServiceUnavailable:
+		p.Detail = "The credentials could not be checked. Try again later."
+	}
+	problem.Write(w, r, p)
+}
+
+// classify makes any error of an Authenticator an *Error: what a foreign one
+// says with StatusCode counts, and all else could not be checked.
+func classify(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	if errors.Is(err, ErrNoCredentials) {
+		return &Error{Kind: Missing, Reason: ReasonMissing, Err: err}
+	}
+	e := &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: err}
+	switch problem.Status(err, http.StatusServiceUnavailable) {
+	case http.StatusUnauthorized:
+		e.Kind, e.Reason = Invalid, "refused"
+	case http.StatusBadRequest:
+		e.Kind, e.Reason = Malformed, ReasonMalformed
+	case http.StatusForbidden:
+		e.Kind, e.Reason = InsufficientScope, ReasonScope
+	}
+	return e
+}
+
+// detail is the cause for the audit trail. The text of a foreign error may hold
+// anything, so of that only the type is told.
+func (e *Error) detail() string {
+	if e.Err == nil {
+		return ""
+	}
+	if own, ok := errors.AsType[cause](e.Err); ok {
+		return string(own)
+	}
+	return fmt.Sprintf("%T", e.Err)
+}
+
+// A cause is an error text of this package's own, without anything that a
+// credential holds beyond names.
+type cause string
+
+func (c cause) Error() string { return string(c) }
+
+func causef(format string, args ...any) cause { return cause(fmt.Sprintf(format, args...)) }
+
+func (e *Error) retryAfter() string {
+	return strconv.FormatInt(max(1, int64((e.RetryAfter+time.Second-1)/time.Second)), 10)
+}
