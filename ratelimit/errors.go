@@ -1,0 +1,120 @@
+package ratelimit
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gatehouse-go/gatehouse/internal/problem"
+)
+
+// ErrNoKey is what a [KeyFunc] returns for a request that has no key of its
+// kind. The KeyFuncs of this package return errors that wrap it.
+var ErrNoKey error = cause("no key")
+
+// An Error is why a request was refused. Clients learn its status, which
+// limits it violated and when to come back; Reason and Err are for operators.
+type Error struct {
+	// Reason is one of the Reason constants.
+	Reason string
+
+	// Violated are the names of the limits that refused.
+	Violated []string
+
+	// RetryAfter is when asking again may help; 0 if that does not depend on
+	// time.
+	RetryAfter time.Duration
+
+	// Err is the cause. It holds neither the client's key nor a part of it
+	// unless a foreign KeyFunc or Store put it there.
+	Err error
+}
+
+// The reasons of this package.
+const (
+	ReasonQuota    = "quota"    // 429: a quota is used up
+	ReasonCost     = "cost"     // 429: it costs more than a limit ever admits
+	ReasonKey      = "key"      // 400 or 503: it is not known whose request it is
+	ReasonStore    = "store"    // 503: the Store could not be asked
+	ReasonDegraded = "degraded" // no refusal: decided without the Store
+)
+
+// Error returns a text for operators.
+func (e *Error) Error() string {
+	s := "ratelimit: " + e.Reason
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// StatusCode returns the status that answers the error. For ReasonKey it is
+// the one that the KeyFunc's error asks for, or 503.
+func (e *Error) StatusCode() int {
+	switch e.Reason {
+	case ReasonQuota, ReasonCost:
+		return http.StatusTooManyRequests
+	case ReasonKey:
+		return problem.Status(e.Err, http.StatusServiceUnavailable)
+	}
+	return http.StatusServiceUnavailable
+}
+
+// WriteError answers r with the problem that fits err. It is the default
+// ErrorHandler, for those who change one case only. What clients read is
+// fixed for each status; no text of err is in it.
+func WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	p := problem.Problem{Status: problem.Status(err, http.StatusServiceUnavailable)}
+	e, _ := errors.AsType[*Error](err)
+	switch p.Status {
+	case http.StatusTooManyRequests:
+		p.Type = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+		p.Title = "Request cannot be satisfied as assigned quota has been exceeded"
+		p.Detail = "Too many requests. Try again later."
+		if e != nil && e.Reason == ReasonCost {
+			p.Detail = "The request asks for more than the quota ever admits."
+		}
+		if e != nil && len(e.Violated) > 0 {
+			p.Extensions = []problem.Extension{{Name: "violated-policies", Value: e.Violated}}
+		}
+	case http.StatusBadRequest:
+		p.Detail = "The request lacks what its quota is counted by, or has it more than once."
+	case http.StatusServiceUnavailable:
+		p.Detail = "The request could not be counted. Try again later."
+	}
+	problem.Write(w, r, p)
+}
+
+func (e *Error) retryAfter() string { return strconv.FormatInt(seconds(e.RetryAfter), 10) }
+
+// detail is the cause for the audit trail.
+func (e *Error) detail() string {
+	if e.Err == nil {
+		return ""
+	}
+	return foreign(e.Err)
+}
+
+// foreign returns the text of an error of this package's own. The text of any
+// other may hold anything, so of that only the type is told.
+func foreign(err error) string {
+	switch own := err.(type) { //nolint:errorlint // what is wrapped in a foreign error is not all it says
+	case cause:
+		return string(own)
+	case *keyError:
+		return own.text
+	}
+	return fmt.Sprintf("%T", err)
+}
+
+// A cause is an error text of this package's own.
+type cause string
+
+func (c cause) Error() string { return string(c) }
+
+func causef(format string, args ...any) cause { return cause(fmt.Sprintf(format, args...)) }

@@ -1,0 +1,170 @@
+package ratelimit
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"strings"
+
+	"github.com/gatehouse-go/gatehouse/auth/principal"
+	"github.com/gatehouse-go/gatehouse/tlsredirect/clientip"
+)
+
+// A KeyFunc returns whose quota a request draws on. An error refuses the
+// request, with the status of its StatusCode() int or else 503, and so does an
+// empty key: a request that cannot be attributed is never let through.
+// A KeyFunc must be safe for concurrent use.
+//
+// Make keys of what was verified, or of what the client cannot choose: whoever
+// chooses the key chooses the quota. Paths are no keys for that reason; give a
+// route a Limiter of its own instead.
+type KeyFunc func(r *http.Request) (string, error)
+
+// A keyError says why a request has no key.
+type keyError struct {
+	status int
+	text   string
+	hint   string // for the operator, if something is wired wrong
+}
+
+func (e *keyError) Error() string   { return e.text }
+func (e *keyError) StatusCode() int { return e.status }
+func (e *keyError) Unwrap() error   { return ErrNoKey }
+
+var errEmptyKey error = &keyError{http.StatusServiceUnavailable, "the key is empty", "the KeyFunc returned an empty key, want an error or a key"}
+
+// ByAddr counts by the client's address as package clientip knows it: an IPv4
+// address, or the /64 of an IPv6 one. A request without an address is refused
+// with 503: the proxy in front sends no address or garbage, or the listener
+// has none, as Unix sockets do.
+func ByAddr() KeyFunc {
+	missing := &keyError{
+		http.StatusServiceUnavailable, "no client address",
+		"the client's address is unknown: behind a proxy make sure that it sends the header which clientip.Trust reads, and elsewhere set RemoteAddr",
+	}
+	return func(r *http.Request) (string, error) {
+		addr, ok := clientip.FromRequest(r)
+		if !ok {
+			return "", missing
+		}
+		b := make([]byte, 0, 64)
+		b = append(b, "addr:"...)
+		return string(clientip.Bucket(addr).AppendTo(b)), nil
+	}
+}
+
+// ByPrincipal counts by the authenticated caller. A request without one is
+// refused with 503, since something is wired wrong: the limiter stands behind
+// the Gate of package auth. Where anonymous callers are wanted, write a
+// KeyFunc that asks ByPrincipal and on [ErrNoKey] asks ByAddr.
+func ByPrincipal() KeyFunc {
+	return byPrincipal("principal", (*principal.Principal).ID)
+}
+
+// ByClient counts by the application that acts for the caller: the caller's
+// ClientID, or the caller itself if it is an application without one. A
+// request without either is refused with 503.
+func ByClient() KeyFunc {
+	return byPrincipal("client", func(p *principal.Principal) string {
+		if p.ClientID == "" && p.Kind == principal.Client {
+			return within(p.Issuer, p.Subject)
+		}
+		return within(p.Issuer, p.ClientID)
+	})
+}
+
+// ByTenant counts by the caller's tenant, as its issuer names it. A request
+// without one is refused with 503.
+func ByTenant() KeyFunc {
+	return byPrincipal("tenant", func(p *principal.Principal) string { return within(p.Issuer, p.Tenant) })
+}
+
+func byPrincipal(kind string, id func(*principal.Principal) string) KeyFunc {
+	nobody := &keyError{
+		http.StatusServiceUnavailable, "no principal to find the " + kind + " of",
+		"requests are counted by " + kind + " and have no principal: put the limiter behind auth's Gate.Handler",
+	}
+	missing := &keyError{
+		http.StatusServiceUnavailable, "the principal has no " + kind,
+		"requests are counted by " + kind + ", and there are principals without one: count these by principal",
+	}
+	return func(r *http.Request) (string, error) {
+		p, ok := principal.FromContext(r.Context())
+		if !ok {
+			return "", nobody
+		}
+		s := id(p)
+		if s == "" {
+			return "", missing
+		}
+		return kind + ":" + s, nil
+	}
+}
+
+// within returns a name that an issuer gave, so that no other issuer can give
+// the same; "" for an empty one.
+func within(issuer, name string) string {
+	if name == "" {
+		return ""
+	}
+	return strconv.Itoa(len(issuer)) + ":" + issuer + name
+}
+
+// ByHeader counts by the value of a request header, of which only a digest is
+// kept. A request that has none, an empty one or more than one is refused with
+// 400. Use it only behind something that verified the header: otherwise each
+// request may bring another value, and each gets a fresh quota.
+// It panics if name is not the name of a header.
+func ByHeader(name string) KeyFunc {
+	if name == "" || strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c) }) {
+		panic(fmt.Sprintf("ratelimit: ByHeader of %q, want the name of a header", name))
+	}
+	name = textproto.CanonicalMIMEHeaderKey(name)
+	missing := &keyError{status: http.StatusBadRequest, text: "no " + name + " header"}
+	doubled := &keyError{status: http.StatusBadRequest, text: "more than one " + name + " header"}
+	return func(r *http.Request) (string, error) {
+		values := r.Header[name]
+		switch {
+		case len(values) > 1:
+			return "", doubled
+		case len(values) == 0 || values[0] == "":
+			return "", missing
+		}
+		sum := sha256.Sum256([]byte(values[0]))
+		return "header:" + hex.EncodeToString(sum[:16]), nil
+	}
+}
+
+// Join counts by all keys together, such as caller and address. The first
+// error counts. It panics if there is no KeyFunc, and if one is nil.
+func Join(keys ...KeyFunc) KeyFunc {
+	if len(keys) == 0 {
+		panic("ratelimit: Join of no KeyFunc")
+	}
+	for _, k := range keys {
+		if k == nil {
+			panic("ratelimit: Join of a nil KeyFunc")
+		}
+	}
+	keys = append([]KeyFunc(nil), keys...)
+	return func(r *http.Request) (string, error) {
+		var b []byte
+		for _, k := range keys {
+			part, err := k(r)
+			if err != nil {
+				return "", err
+			}
+			if part == "" {
+				return "", errEmptyKey
+			}
+			// With its length in front no part can pass for two.
+			b = strconv.AppendInt(b, int64(len(part)), 10)
+			b = append(b, ':')
+			b = append(b, part...)
+		}
+		return string(b), nil
+	}
+}
