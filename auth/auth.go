@@ -60,8 +60,8 @@ import (
 type Authenticator interface {
 	// Authenticate returns the caller of r. If r carries no credentials of
 	// this kind it returns ErrNoCredentials, and the next Authenticator is
-	// asked. Any other error refuses the request: an *Error, an error with
-	// StatusCode() int, or one that counts as 503.
+	// asked. Any other error refuses the request: an *Error, an error whose
+	// StatusCode() int is 400, 401 or 403, or one that counts as 503.
 	Authenticate(r *http.Request) (*principal.Principal, error)
 
 	// Challenges returns the values of WWW-Authenticate that answer err
@@ -188,7 +188,7 @@ func (g *Gate) handler(next http.Handler, optional bool) http.Handler {
 		ctx := r.Context()
 		if a, ok := ctx.Value(admissionKey{g}).(*admission); ok {
 			if a.principal == nil && !optional {
-				g.refuse(w, r, nil, &Error{Kind: Missing, Reason: ReasonMissing, Err: ErrNoCredentials})
+				g.refuse(w, r, nil, "", &Error{Kind: Missing, Reason: ReasonMissing, Err: ErrNoCredentials})
 				return
 			}
 			pass.On(next, w, r)
@@ -201,10 +201,10 @@ func (g *Gate) handler(next http.Handler, optional bool) http.Handler {
 			d.Rule = p.Scheme
 			decision.SetActor(ctx, actor(p))
 			ctx = principal.NewContext(ctx, p)
-		case optional && err.Reason == ReasonMissing:
+		case optional && by == nil && err.Reason == ReasonMissing:
 			d.Reason = "anonymous"
 		default:
-			g.refuse(w, r, by, err)
+			g.refuse(w, r, by, "", err)
 			return
 		}
 		g.report.Decision(ctx, d)
@@ -224,7 +224,7 @@ func (g *Gate) RequireScope(scopes ...string) func(http.Handler) http.Handler {
 		panic("auth: RequireScope without a scope")
 	}
 	for _, s := range scopes {
-		if s == "" || strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' || c == '"' || c == '\\' }) {
+		if !isScopeToken(s) {
 			panic(fmt.Sprintf("auth: RequireScope with %q, want a scope-token", s))
 		}
 	}
@@ -238,12 +238,12 @@ func (g *Gate) RequireScope(scopes ...string) func(http.Handler) http.Handler {
 				by = a.by
 			}
 			if !ok {
-				g.refuse(w, r, by, &Error{Kind: Missing, Reason: ReasonMissing, Err: ErrNoCredentials})
+				g.refuse(w, r, by, rule, &Error{Kind: Missing, Reason: ReasonMissing, Err: ErrNoCredentials})
 				return
 			}
 			for _, s := range scopes {
 				if !p.HasScope(s) {
-					g.refuse(w, r, by, &Error{Kind: InsufficientScope, Reason: ReasonScope, Scopes: slices.Clone(scopes), Err: causef("lacks %q", s)})
+					g.refuse(w, r, by, rule, &Error{Kind: InsufficientScope, Reason: ReasonScope, Scopes: slices.Clone(scopes), Err: causef("lacks %q", s)})
 					return
 				}
 			}
@@ -253,9 +253,14 @@ func (g *Gate) RequireScope(scopes ...string) func(http.Handler) http.Handler {
 	}
 }
 
+// isScopeToken reports whether s is a scope-token (RFC 6749 section 3.3).
+func isScopeToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' || c == '"' || c == '\\' })
+}
+
 // refuse answers r. The challenge is that of the Authenticator whose
 // credentials they were; of all of them if it was nobody's.
-func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, by Authenticator, err *Error) {
+func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, by Authenticator, rule string, err *Error) {
 	var challenges []string
 	if by != nil {
 		challenges = by.Challenges(err)
@@ -274,7 +279,7 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, by Authenticator, 
 		h.Set("Retry-After", err.retryAfter())
 	}
 	g.report.Decision(r.Context(), decision.Decision{
-		Effect: decision.Deny, Reason: err.Reason, Detail: err.detail(), Status: err.StatusCode(),
+		Effect: decision.Deny, Rule: rule, Reason: err.Reason, Detail: err.detail(), Status: err.StatusCode(),
 	})
 	g.onError(w, r, err)
 }

@@ -1,83 +1,21 @@
 package auth
 
 import (
-	"bytes"
 	"encoding/json"
 	"math"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gatehouse-go/gatehouse/auth/principal"
+	"github.com/gatehouse-go/gatehouse/internal/strictjson"
 )
 
 const (
-	maxJSONDepth  = 16
 	maxActorDepth = 4
 	maxDate       = 253402300799 // the last second of the year 9999
 )
-
-// members decodes a JSON object into its members. encoding/json alone would
-// take the last of two equal names, fold their case and repair broken UTF-8;
-// here any of these would let two readers of one token see two tokens.
-func members(raw []byte) (map[string]json.RawMessage, error) {
-	if !utf8.Valid(raw) {
-		return nil, cause("not UTF-8")
-	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	if err := unique(dec, 0); err != nil {
-		return nil, err
-	}
-	if dec.More() {
-		return nil, cause("data behind the JSON object")
-	}
-	var m map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &m); err != nil || m == nil {
-		return nil, cause("not a JSON object")
-	}
-	return m, nil
-}
-
-// unique reads one JSON value and refuses an object with two equal names at
-// any depth.
-func unique(dec *json.Decoder, depth int) error {
-	if depth > maxJSONDepth {
-		return cause("JSON nested too deeply")
-	}
-	tok, err := dec.Token()
-	if err != nil {
-		return cause("not JSON")
-	}
-	open, ok := tok.(json.Delim)
-	if !ok {
-		return nil
-	}
-	var names map[string]bool
-	if open == '{' {
-		names = make(map[string]bool)
-	}
-	for dec.More() {
-		if names != nil {
-			tok, err := dec.Token()
-			if err != nil {
-				return cause("not JSON")
-			}
-			name, _ := tok.(string)
-			if names[name] {
-				return causef("member %.64q twice", name)
-			}
-			names[name] = true
-		}
-		if err := unique(dec, depth+1); err != nil {
-			return err
-		}
-	}
-	if _, err := dec.Token(); err != nil {
-		return cause("not JSON")
-	}
-	return nil
-}
 
 // claims are the registered claims of RFC 7519, RFC 9068 and RFC 8693 that
 // make a principal.
@@ -91,9 +29,13 @@ type claims struct {
 	actor                              *principal.Principal
 }
 
-func decodeClaims(payload []byte, rolesClaim string) (*claims, error) {
-	m, err := members(payload)
-	if err != nil {
+// claimNames are the claims that decodeClaims reads.
+var claimNames = []string{ //nolint:gochecknoglobals // immutable
+	"iss", "sub", "aud", "exp", "nbf", "iat", "auth_time", "jti", "acr", "amr", "scope", "scp", "client_id", "azp", "act", "cnf",
+}
+
+func decodeClaims(m map[string]json.RawMessage, rolesClaim string) (*claims, error) {
+	if err := exact(m, claimNames); err != nil {
 		return nil, err
 	}
 	c := new(claims)
@@ -124,67 +66,9 @@ func decodeClaims(payload []byte, rolesClaim string) (*claims, error) {
 	return c, nil
 }
 
-func isNull(raw json.RawMessage) bool { return string(raw) == "null" }
-
-// text returns a member that must be a string and not empty.
-func text(m map[string]json.RawMessage, name string) (string, error) {
-	if _, ok := m[name]; !ok {
-		return "", causef("%s is missing", name)
-	}
-	s, err := optionalText(m, name)
-	if err == nil && s == "" {
-		err = causef("%s is empty", name)
-	}
-	return s, err
-}
-
-func optionalText(m map[string]json.RawMessage, name string) (string, error) {
-	raw, ok := m[name]
-	if !ok {
-		return "", nil
-	}
-	var s string
-	if isNull(raw) || json.Unmarshal(raw, &s) != nil {
-		return "", causef("%s is not a string", name)
-	}
-	return s, nil
-}
-
-func firstText(m map[string]json.RawMessage, names ...string) (string, error) {
-	for _, name := range names {
-		if s, err := optionalText(m, name); s != "" || err != nil {
-			return s, err
-		}
-	}
-	return "", nil
-}
-
-// list returns a member that is a string or an array of strings.
-func list(m map[string]json.RawMessage, name string) ([]string, error) {
-	raw, ok := m[name]
-	if !ok {
-		return nil, nil
-	}
-	if len(raw) > 0 && raw[0] == '"' {
-		s, err := optionalText(m, name)
-		return []string{s}, err
-	}
-	var elements []*string
-	if isNull(raw) || json.Unmarshal(raw, &elements) != nil {
-		return nil, causef("%s is neither a string nor an array of strings", name)
-	}
-	values := make([]string, 0, len(elements))
-	for _, e := range elements {
-		if e == nil {
-			return nil, causef("%s holds a null", name)
-		}
-		values = append(values, *e)
-	}
-	return values, nil
-}
-
-// scopes come as one string with spaces between (RFC 8693 section 4.2), or in
-// the shapes that providers use instead.
+// scopes come as one string with spaces between (RFC 8693 section 4.2), or as
+// an array with a scope in each element. Nothing but a space parts two scopes
+// (RFC 6749 section 3.3).
 func scopes(m map[string]json.RawMessage) ([]string, error) {
 	name := "scope"
 	if _, ok := m[name]; !ok {
@@ -194,7 +78,10 @@ func scopes(m map[string]json.RawMessage) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return strings.Fields(strings.Join(values, " ")), nil
+	if raw, ok := m[name]; ok && raw[0] == '"' {
+		values = strings.Split(values[0], " ")
+	}
+	return slices.DeleteFunc(values, func(s string) bool { return s == "" }), nil
 }
 
 // roles reads the claim named path, or follows path from object to object.
@@ -211,7 +98,7 @@ func roles(m map[string]json.RawMessage, path string) ([]string, error) {
 		if !ok || !there {
 			return nil, nil
 		}
-		inner, err := members(raw)
+		inner, err := strictjson.Members(raw)
 		if err != nil {
 			return nil, causef("%s is not an object", name)
 		}
@@ -226,11 +113,11 @@ func date(m map[string]json.RawMessage, name string, round func(float64) float64
 	if !ok {
 		return time.Time{}, nil
 	}
-	var seconds float64
-	if isNull(raw) || json.Unmarshal(raw, &seconds) != nil {
+	if c := raw[0]; c != '-' && (c < '0' || c > '9') {
 		return time.Time{}, causef("%s is not a number", name)
 	}
-	if seconds < 0 || seconds > maxDate {
+	seconds, err := strconv.ParseFloat(string(raw), 64)
+	if err != nil || seconds < 0 || seconds > maxDate {
 		return time.Time{}, causef("%s is out of range", name)
 	}
 	return time.Unix(int64(round(seconds)), 0), nil
@@ -245,7 +132,7 @@ func actors(m map[string]json.RawMessage, issuer string, depth int) (*principal.
 	if depth > maxActorDepth {
 		return nil, cause("act is nested too deeply")
 	}
-	act, err := members(raw)
+	act, err := strictjson.Members(raw)
 	if err != nil {
 		return nil, cause("act is not an object")
 	}

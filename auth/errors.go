@@ -64,6 +64,7 @@ const (
 	ReasonNotYet      = "not_yet"     // not valid yet
 	ReasonBinding     = "binding"     // bound to a key whose proof is missing
 	ReasonScope       = "scope"       // lacks a scope
+	ReasonRefused     = "refused"     // by another Authenticator, which says no more
 	ReasonUnavailable = "unavailable" // could not be checked
 )
 
@@ -77,7 +78,12 @@ func (e *Error) Error() string {
 }
 
 // Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
+func (e *Error) Unwrap() error {
+	if e == nil { // as an Authenticator may return it by mistake
+		return nil
+	}
+	return e.Err
+}
 
 // StatusCode returns the status that answers the error.
 func (e *Error) StatusCode() int {
@@ -118,8 +124,10 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 // classify makes any error of an Authenticator an *Error: what a foreign one
 // says with StatusCode counts, and all else could not be checked.
 func classify(err error) *Error {
-	if e, ok := errors.AsType[*Error](err); ok {
+	if e, ok := errors.AsType[*Error](err); e != nil {
 		return e
+	} else if ok {
+		return &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: cause("an error that is a nil *Error")}
 	}
 	if errors.Is(err, ErrNoCredentials) {
 		return &Error{Kind: Missing, Reason: ReasonMissing, Err: err}
@@ -127,7 +135,7 @@ func classify(err error) *Error {
 	e := &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: err}
 	switch problem.Status(err, http.StatusServiceUnavailable) {
 	case http.StatusUnauthorized:
-		e.Kind, e.Reason = Invalid, "refused"
+		e.Kind, e.Reason = Invalid, ReasonRefused
 	case http.StatusBadRequest:
 		e.Kind, e.Reason = Malformed, ReasonMalformed
 	case http.StatusForbidden:

@@ -10,22 +10,24 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+
+	"github.com/gatehouse-go/gatehouse/internal/strictjson"
 )
 
 const maxJWKSKeys = 100
 
 // parseJWKS decodes a JWK Set (RFC 7517 section 5).
 func parseJWKS(document []byte) (raws []rawKey, errs []error) {
-	set, err := members(document)
+	set, err := strictjson.Members(document)
 	if err != nil {
-		return nil, []error{fmt.Errorf("Keys: JWKS: %w", err)}
+		return nil, []error{fmt.Errorf("JWKS: %w", err)}
 	}
 	var jwks []json.RawMessage
-	if json.Unmarshal(set["keys"], &jwks) != nil || jwks == nil {
-		return nil, []error{errors.New(`Keys: JWKS has no array "keys"`)}
+	if json.Unmarshal([]byte(set["keys"]), &jwks) != nil || jwks == nil {
+		return nil, []error{errors.New(`JWKS has no array "keys"`)}
 	}
 	if len(jwks) > maxJWKSKeys {
-		return nil, []error{fmt.Errorf("Keys: JWKS has %d keys, want at most %d", len(jwks), maxJWKSKeys)}
+		return nil, []error{fmt.Errorf("JWKS has %d keys, want at most %d", len(jwks), maxJWKSKeys)}
 	}
 	seen := make(map[string]bool)
 	for i, doc := range jwks {
@@ -34,10 +36,10 @@ func parseJWKS(document []byte) (raws []rawKey, errs []error) {
 		case errors.Is(err, errSkip):
 			continue
 		case err != nil:
-			errs = append(errs, fmt.Errorf("Keys: JWKS key %d %w", i, err))
+			errs = append(errs, fmt.Errorf("JWKS key %d %w", i, err))
 			continue
 		case seen[raw.kid]:
-			errs = append(errs, fmt.Errorf("Keys: JWKS has kid %.64q twice", raw.kid))
+			errs = append(errs, fmt.Errorf("JWKS has kid %.64q twice", raw.kid))
 		}
 		seen[raw.kid] = true
 		raws = append(raws, raw)
@@ -50,7 +52,7 @@ var errSkip = errors.New("auth: not a key to verify signatures with")
 
 func parseJWK(doc []byte) (rawKey, error) {
 	var raw rawKey
-	m, err := members(doc)
+	m, err := strictjson.Members(doc)
 	if err != nil {
 		return raw, fmt.Errorf("is malformed: %w", err)
 	}
@@ -58,16 +60,26 @@ func parseJWK(doc []byte) (rawKey, error) {
 	if err != nil {
 		return raw, err
 	}
-	var use string
-	for name, value := range map[string]*string{"kid": &raw.kid, "alg": &raw.alg, "use": &use} {
-		if *value, err = optionalText(m, name); err != nil {
-			return raw, err
-		}
-	}
-	if use == "enc" {
+	switch kty {
+	case "oct":
+		return raw, errors.New("is symmetric, want public keys only")
+	case "RSA", "EC", "OKP":
+	default:
 		return raw, errSkip
 	}
-	if use != "" && use != "sig" {
+	// RFC 7518 sections 6.2.2 and 6.3.2, and RFC 8037 section 2.
+	for _, private := range [...]string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"} {
+		if _, ok := m[private]; ok {
+			return raw, errors.New("has private members, want public keys only")
+		}
+	}
+	use, err := optionalText(m, "use")
+	switch {
+	case err != nil:
+		return raw, err
+	case use == "enc":
+		return raw, errSkip
+	case use != "" && use != "sig":
 		return raw, fmt.Errorf("has use %.32q, want sig", use)
 	}
 	if _, ok := m["key_ops"]; ok {
@@ -79,18 +91,11 @@ func parseJWK(doc []byte) (rawKey, error) {
 			return raw, fmt.Errorf("has key_ops %.64q, want verify", ops)
 		}
 	}
-	switch kty {
-	case "oct":
-		return raw, errors.New("is symmetric, want public keys only")
-	case "RSA", "EC", "OKP":
-	default:
-		return raw, errSkip
+	if raw.kid, err = optionalText(m, "kid"); err != nil {
+		return raw, err
 	}
-	// RFC 7518 section 6.3.2 and RFC 8037 section 2 name the private members.
-	for _, private := range [...]string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"} {
-		if _, ok := m[private]; ok {
-			return raw, errors.New("has private members, want public keys only")
-		}
+	if raw.alg, err = optionalText(m, "alg"); err != nil {
+		return raw, err
 	}
 	if raw.alg == "Ed25519" {
 		raw.alg = "EdDSA"
@@ -104,7 +109,7 @@ func parseJWK(doc []byte) (rawKey, error) {
 		raw.value, err = jwkOKP(m)
 	}
 	if err == nil {
-		err = checkPublic(raw.value)
+		raw.value, err = checkPublic(raw.value)
 	}
 	return raw, err
 }

@@ -1,7 +1,7 @@
 package auth
 
 import (
-	"crypto/subtle"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-go/gatehouse/auth/principal"
+	"github.com/gatehouse-go/gatehouse/internal/strictjson"
 )
 
 const (
@@ -67,7 +68,8 @@ type Issuer struct {
 // the key is its issuer's, the signature is right, iss, sub, aud and exp are
 // there and right, nbf and iat are not in the future, typ is absent, JWT or
 // at+jwt, and nothing is in it that would have to be understood and is not:
-// crit, b64 or cnf. Claim names are exact and no member may occur twice.
+// crit, b64 or cnf. Names are exact, and no member may occur twice or beside a
+// claim whose name differs in case alone.
 //
 // It is immutable and safe for concurrent use.
 type JWT struct {
@@ -114,9 +116,22 @@ func NewJWT(cfg JWTConfig) (*JWT, error) {
 		if slices.Contains(strings.Split(c.RolesClaim, "."), "") && c.RolesClaim != "" {
 			bad("%sRolesClaim is %q, want the name of a claim or a path of names with dots between", field, c.RolesClaim)
 		}
-		keys, faults := c.Keys.keys(c.Algorithms)
+		faults := c.Keys.checkAlgorithms(c.Algorithms)
 		for _, err := range faults {
-			bad("%s%w", field, err)
+			bad("%sAlgorithms %w", field, err)
+		}
+		var keys []key
+		switch {
+		case c.Keys.src == nil:
+			bad("%sKeys is empty, want PublicKeys, PEM, StaticJWKS or Secret", field)
+			faults = nil
+		case len(faults) > 0:
+			_, faults = c.Keys.src.load()
+		default:
+			keys, faults = c.Keys.keys(c.Algorithms)
+		}
+		for _, err := range faults {
+			bad("%sKeys: %w", field, err)
 		}
 		j.issuers = append(j.issuers, &issuer{c.URL, slices.Clone(c.Audience), keys, c.RolesClaim})
 	}
@@ -145,7 +160,7 @@ func (j *JWT) Verify(token string) (*principal.Principal, error) {
 	if err != nil {
 		return nil, err
 	}
-	iss, err := j.issuer(t)
+	iss, claims, err := j.issuer(t)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +171,16 @@ func (j *JWT) Verify(token string) (*principal.Principal, error) {
 	if err := t.verify(k); err != nil {
 		return nil, err
 	}
-	return iss.principal(t.payload, time.Now(), j.leeway)
+	if claims == nil {
+		if claims, err = strictjson.Members(t.payload); err != nil {
+			return nil, invalid(ReasonClaims, err)
+		}
+	}
+	p, err := iss.principal(claims, time.Now(), j.leeway)
+	if err != nil {
+		return nil, err
+	}
+	return p.WithClaims(t.payload), nil
 }
 
 // Challenges returns the Bearer challenge for err (RFC 6750 section 3).
@@ -170,10 +194,12 @@ func (j *JWT) Challenges(err error) []string {
 	case Malformed:
 		return []string{`Bearer error="invalid_request"`}
 	case InsufficientScope:
-		if len(e.Scopes) == 0 {
+		// Scopes may be another Authenticator's: nothing may end the quotes.
+		scopes := slices.DeleteFunc(slices.Clone(e.Scopes), func(s string) bool { return !isScopeToken(s) })
+		if len(scopes) == 0 {
 			return []string{`Bearer error="insufficient_scope"`}
 		}
-		return []string{`Bearer error="insufficient_scope", scope="` + strings.Join(e.Scopes, " ") + `"`}
+		return []string{`Bearer error="insufficient_scope", scope="` + strings.Join(scopes, " ") + `"`}
 	case Unavailable:
 	}
 	return nil
@@ -193,32 +219,33 @@ func bearer(h http.Header) (string, error) {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return "", ErrNoCredentials
 	}
-	if !ok || token == "" || strings.ContainsAny(token, " \t,") {
+	if !ok || token == "" || strings.Contains(token, " ") || strings.Contains(token, "\t") || strings.Contains(token, ",") {
 		return "", &Error{Kind: Malformed, Reason: ReasonMalformed, Err: cause("want one token after Bearer")}
 	}
 	return token, nil
 }
 
-// issuer finds who the token claims to be from. With one issuer nothing of the
-// payload is looked at before the signature is verified.
-func (j *JWT) issuer(t *token) (*issuer, error) {
+// issuer finds who the token claims to be from, and returns its claims if it
+// had to look at them. With one issuer nothing of the payload is looked at
+// before the signature is verified.
+func (j *JWT) issuer(t *token) (*issuer, map[string]json.RawMessage, error) {
 	if len(j.issuers) == 1 {
-		return j.issuers[0], nil
+		return j.issuers[0], nil, nil
 	}
-	claims, err := members(t.payload)
+	claims, err := strictjson.Members(t.payload)
 	if err != nil {
-		return nil, invalid(ReasonClaims, err)
+		return nil, nil, invalid(ReasonClaims, err)
 	}
 	url, err := text(claims, "iss")
 	if err != nil {
-		return nil, invalid(ReasonClaims, err)
+		return nil, nil, invalid(ReasonClaims, err)
 	}
 	for _, iss := range j.issuers {
 		if iss.url == url {
-			return iss, nil
+			return iss, claims, nil
 		}
 	}
-	return nil, invalid(ReasonIssuer, cause("iss is none of the configured issuers"))
+	return nil, nil, invalid(ReasonIssuer, cause("iss is none of the configured issuers"))
 }
 
 // key finds the one key that the header may mean.
@@ -236,26 +263,26 @@ func (iss *issuer) key(h header) (*key, error) {
 		}
 	}
 	if found == nil {
-		return nil, invalid(ReasonKey, causef("no key for kid %.64q", h.kid))
+		return nil, invalid(ReasonKey, cause("the issuer has no key of that kid"))
 	}
-	if found.alg.name != h.alg {
-		return nil, invalid(ReasonAlgorithm, causef("alg is %.32q, the key's is %s", h.alg, found.alg.name))
+	if found.alg != h.alg {
+		return nil, invalid(ReasonAlgorithm, causef("alg is %s, the key's is %s", h.alg, found.alg))
 	}
 	return found, nil
 }
 
-// principal checks the claims of a payload whose signature was verified, and
+// principal checks the claims of a token whose signature was verified, and
 // makes the caller of them.
-func (iss *issuer) principal(payload []byte, now time.Time, leeway time.Duration) (*principal.Principal, error) {
-	c, err := decodeClaims(payload, iss.rolesClaim)
+func (iss *issuer) principal(m map[string]json.RawMessage, now time.Time, leeway time.Duration) (*principal.Principal, error) {
+	c, err := decodeClaims(m, iss.rolesClaim)
 	if err != nil {
 		return nil, invalid(ReasonClaims, err)
 	}
 	switch {
-	case subtle.ConstantTimeCompare([]byte(c.issuer), []byte(iss.url)) != 1:
+	case c.issuer != iss.url:
 		return nil, invalid(ReasonIssuer, cause("iss is not the configured issuer"))
 	case !slices.ContainsFunc(c.audience, func(a string) bool { return slices.Contains(iss.audience, a) }):
-		return nil, invalid(ReasonAudience, causef("aud is %.128q", c.audience))
+		return nil, invalid(ReasonAudience, causef("aud is %.64q", c.audience[:min(len(c.audience), 3)]))
 	case !now.Before(c.expires.Add(leeway)):
 		return nil, invalid(ReasonExpired, causef("expired %v ago", now.Sub(c.expires).Round(time.Second)))
 	case c.notBefore.After(now.Add(leeway)):
@@ -277,7 +304,14 @@ func (iss *issuer) principal(payload []byte, now time.Time, leeway time.Duration
 	if c.clientID == c.subject {
 		p.Kind = principal.Client
 	}
-	return p.WithClaims(payload), nil
+	return p, nil
 }
 
-func invalid(reason string, err error) *Error { return &Error{Kind: Invalid, Reason: reason, Err: err} }
+// invalid refuses a token. Its author is unknown until the signature is
+// verified, so the error quotes nothing of it.
+func invalid(reason string, err error) *Error {
+	if e, ok := errors.AsType[*strictjson.Error](err); ok {
+		err = cause(e.Text)
+	}
+	return &Error{Kind: Invalid, Reason: reason, Err: err}
+}

@@ -12,9 +12,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
+	"math/big"
 	"slices"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/gatehouse-go/gatehouse/internal/strictjson"
 )
 
 const (
@@ -69,11 +73,19 @@ var algorithms = func() map[string]*algorithm { //nolint:gochecknoglobals // imm
 	return all
 }()
 
-// A key verifies signatures by one algorithm (RFC 8725 section 3.1).
+// A key verifies signatures by one algorithm (RFC 8725 section 3.1). Its value
+// is inside verify, where nothing can print it: package fmt follows pointers
+// when their verb does not fit.
 type key struct {
-	kid   string
-	alg   *algorithm
-	value any
+	kid    string
+	alg    string
+	verify func(signed string, signature []byte) error
+}
+
+func newKey(kid string, a *algorithm, value any) key {
+	return key{kid, a.name, func(signed string, signature []byte) error {
+		return a.method.Verify(signed, signature, value)
+	}}
 }
 
 // A rawKey is a key as its source has it.
@@ -96,17 +108,17 @@ type source struct {
 // value is an *rsa.PublicKey of 2048 to 8192 bits, an *ecdsa.PublicKey on
 // P-256, P-384 or P-521, or an ed25519.PublicKey.
 func PublicKeys(keys map[string]crypto.PublicKey) KeySource {
-	keys = maps.Clone(keys)
-	return KeySource{&source{load: func() (raws []rawKey, errs []error) {
-		for _, kid := range slices.Sorted(maps.Keys(keys)) {
-			if err := checkPublic(keys[kid]); err != nil {
-				errs = append(errs, fmt.Errorf("Keys: key %.64q %w", kid, err))
-				continue
-			}
-			raws = append(raws, rawKey{kid: kid, value: keys[kid]})
+	var raws []rawKey
+	var errs []error
+	for _, kid := range slices.Sorted(maps.Keys(keys)) {
+		value, err := checkPublic(keys[kid])
+		if err != nil {
+			errs = append(errs, fmt.Errorf("key %.64q %w", kid, err))
+			continue
 		}
-		return raws, errs
-	}}}
+		raws = append(raws, rawKey{kid: kid, value: value})
+	}
+	return KeySource{&source{load: func() ([]rawKey, []error) { return raws, errs }}}
 }
 
 // PEM is one public key in PEM: a block of type "PUBLIC KEY" (PKIX),
@@ -116,10 +128,10 @@ func PEM(kid string, block []byte) KeySource {
 	return KeySource{&source{load: func() ([]rawKey, []error) {
 		value, err := parsePEM(block)
 		if err == nil {
-			err = checkPublic(value)
+			value, err = checkPublic(value)
 		}
 		if err != nil {
-			return nil, []error{fmt.Errorf("Keys: PEM %w", err)}
+			return nil, []error{fmt.Errorf("PEM %w", err)}
 		}
 		return []rawKey{{kid: kid, value: value}}, nil
 	}}}
@@ -132,7 +144,7 @@ func Secret(secret []byte) KeySource {
 	secret = bytes.Clone(secret)
 	return KeySource{&source{secret: true, load: func() ([]rawKey, []error) {
 		if err := checkSecret(secret); err != nil {
-			return nil, []error{fmt.Errorf("Keys: Secret %w", err)}
+			return nil, []error{fmt.Errorf("secret %w", err)}
 		}
 		return []rawKey{{value: secret}}, nil
 	}}}
@@ -146,32 +158,33 @@ func StaticJWKS(document []byte) KeySource {
 	return KeySource{&source{load: func() ([]rawKey, []error) { return parseJWKS(document) }}}
 }
 
-// keys loads the source's keys and gives each its algorithm, one of allowed.
-func (s KeySource) keys(allowed []string) ([]key, []error) {
-	if s.src == nil {
-		return nil, []error{errors.New("Keys is empty, want PublicKeys, PEM, StaticJWKS or Secret")}
-	}
-	raws, errs := s.src.load()
-	for _, name := range allowed {
+// checkAlgorithms tells what is wrong with the names in an Issuer's Algorithms.
+func (s KeySource) checkAlgorithms(names []string) (errs []error) {
+	for i, name := range names {
 		a, ok := algorithms[name]
 		switch {
 		case !ok:
-			errs = append(errs, fmt.Errorf("Algorithms has %q, want names such as %q", name, "ES256"))
-		case isHMAC(a) != s.src.secret:
-			errs = append(errs, fmt.Errorf("Algorithms has %s, which does not go with the kind of Keys", name))
+			errs = append(errs, fmt.Errorf("has %.32q, want names such as %q", name, "ES256"))
+		case slices.Contains(names[:i], name):
+			errs = append(errs, fmt.Errorf("has %s again, want each once", name))
+		case s.src != nil && isHMAC(a) != s.src.secret:
+			errs = append(errs, fmt.Errorf("has %s, which does not go with the kind of Keys", name))
 		}
 	}
-	if len(errs) > 0 {
-		return nil, errs
+	return errs
+}
+
+// keys loads the source's keys and gives each its algorithm, one of allowed.
+func (s KeySource) keys(allowed []string) ([]key, []error) {
+	raws, errs := s.src.load()
+	if len(raws) == 0 && len(errs) == 0 {
+		return nil, []error{errors.New("no key to verify with")}
 	}
 	if len(allowed) == 0 {
 		allowed = []string{"RS256", "ES256", "ES384", "ES512", "EdDSA"}
 		if s.src.secret {
 			allowed = []string{"HS256"}
 		}
-	}
-	if len(raws) == 0 {
-		return nil, []error{errors.New("Keys holds no key to verify with")}
 	}
 	keys := make([]key, 0, len(raws))
 	for _, raw := range raws {
@@ -183,13 +196,13 @@ func (s KeySource) keys(allowed []string) ([]key, []error) {
 		}
 		switch {
 		case len(fitting) == 1:
-			keys = append(keys, key{raw.kid, fitting[0], raw.value})
+			keys = append(keys, newKey(raw.kid, fitting[0], raw.value))
 		case raw.alg != "":
-			errs = append(errs, fmt.Errorf("Keys: key %.64q is for %.32q, which is not one of Algorithms or does not fit it", raw.kid, raw.alg))
+			errs = append(errs, fmt.Errorf("key %.64q is for %.32q, which is not one of Algorithms or does not fit it", raw.kid, raw.alg))
 		case len(fitting) == 0:
-			errs = append(errs, fmt.Errorf("Keys: key %.64q fits none of Algorithms %v", raw.kid, allowed))
+			errs = append(errs, fmt.Errorf("key %.64q fits none of Algorithms %v", raw.kid, allowed))
 		default:
-			errs = append(errs, fmt.Errorf("Keys: key %.64q fits more than one of Algorithms %v, want one algorithm for each key", raw.kid, allowed))
+			errs = append(errs, fmt.Errorf("key %.64q fits more than one of Algorithms %v, want one algorithm for each key", raw.kid, allowed))
 		}
 	}
 	return keys, errs
@@ -231,44 +244,89 @@ func parsePEM(data []byte) (any, error) {
 	return nil, fmt.Errorf("is a %.32q, want PUBLIC KEY", block.Type)
 }
 
-// checkPublic refuses keys that are not fit to verify signatures.
-func checkPublic(k any) error {
+// checkPublic refuses keys that are not fit to verify signatures, and returns
+// a copy of the others.
+func checkPublic(k any) (any, error) {
 	switch k := k.(type) {
 	case *rsa.PublicKey:
-		if k == nil || k.N == nil {
-			break
+		if k != nil && k.N != nil {
+			return checkRSA(k)
 		}
-		switch bits := k.N.BitLen(); {
-		case bits < minRSABits || bits > maxRSABits:
-			return fmt.Errorf("has %d bits, want %d to %d", bits, minRSABits, maxRSABits)
-		case k.E < 3 || k.E%2 == 0:
-			return fmt.Errorf("has the exponent %d, want an odd one from 3", k.E)
-		case k.N.Bit(0) == 0:
-			return errors.New("has an even modulus")
-		}
-		return nil
 	case *ecdsa.PublicKey:
-		if k == nil || k.Curve == nil || k.X == nil || k.Y == nil {
-			break
+		if k != nil && k.Curve != nil {
+			return checkECDSA(k)
 		}
-		switch k.Curve {
-		case elliptic.P256(), elliptic.P384(), elliptic.P521():
-		default:
-			return errors.New("is on a curve other than P-256, P-384 and P-521")
-		}
-		if _, err := k.Bytes(); err != nil {
-			return errors.New("is not a point on its curve")
-		}
-		return nil
 	case ed25519.PublicKey:
-		if len(k) != ed25519.PublicKeySize {
-			return fmt.Errorf("has %d bytes, want %d", len(k), ed25519.PublicKeySize)
-		}
-		return nil
+		return checkEd25519(k)
 	case *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey:
-		return errors.New("is a private key, want the public one")
+		return nil, errors.New("is a private key, want the public one")
 	}
-	return fmt.Errorf("is a %T, want *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey", k)
+	return nil, fmt.Errorf("is an empty key or a %T, want *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey", k)
+}
+
+func checkRSA(k *rsa.PublicKey) (any, error) {
+	switch bits := k.N.BitLen(); {
+	case bits < minRSABits || bits > maxRSABits:
+		return nil, fmt.Errorf("has %d bits, want %d to %d", bits, minRSABits, maxRSABits)
+	case k.N.Sign() < 0 || k.N.Bit(0) == 0:
+		return nil, errors.New("has a modulus that is even or negative")
+	case k.E < 3 || k.E > math.MaxInt32 || k.E%2 == 0:
+		return nil, fmt.Errorf("has the exponent %d, want an odd one from 3 to 2^31-1", k.E)
+	}
+	return &rsa.PublicKey{N: new(big.Int).Set(k.N), E: k.E}, nil
+}
+
+func checkECDSA(k *ecdsa.PublicKey) (_ any, err error) {
+	switch k.Curve {
+	case elliptic.P256(), elliptic.P384(), elliptic.P521():
+	default:
+		return nil, errors.New("is on a curve other than P-256, P-384 and P-521")
+	}
+	defer func() {
+		if recover() != nil { // of Bytes, when a coordinate is nil
+			err = errors.New("has no coordinates")
+		}
+	}()
+	point, err := k.Bytes()
+	if err != nil {
+		return nil, errors.New("is not a point on its curve")
+	}
+	return ecdsa.ParseUncompressedPublicKey(k.Curve, point)
+}
+
+// checkEd25519 also refuses the points of small order, 32 zero bytes among
+// them: a signature that fits such a key can be made without any private key.
+func checkEd25519(k ed25519.PublicKey) (any, error) {
+	if len(k) != ed25519.PublicKeySize {
+		return nil, fmt.Errorf("has %d bytes, want %d", len(k), ed25519.PublicKeySize)
+	}
+	// The curve is y²-x² = 1+dx²y² over the integers modulo 2²⁵⁵-19 (RFC 8032
+	// section 5.1), and a key is y, the lowest byte first, with the sign of x
+	// in the highest bit.
+	p := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 255), big.NewInt(19))
+	d := new(big.Int).ModInverse(big.NewInt(121666), p)
+	d.Mod(d.Mul(d, big.NewInt(-121665)), p)
+	number := slices.Clone(k)
+	slices.Reverse(number)
+	number[0] &= 0x7f
+	y := new(big.Int).SetBytes(number)
+	y2 := new(big.Int).Mul(y, y)
+	num := new(big.Int).Sub(y2, big.NewInt(1))
+	den := new(big.Int).Mul(y2, d)
+	den.Add(den, big.NewInt(1))
+	// x² = num/den, which has a root if num·den has.
+	if y.Cmp(p) >= 0 || big.Jacobi(new(big.Int).Mod(new(big.Int).Mul(num, den), p), p) < 0 {
+		return nil, errors.New("is not a point on its curve")
+	}
+	// y = 0 and y² = 1 are the points of order 1, 2 and 4. Twice a point of
+	// order 8 has y = 0, so that one has x² = -y² and dy⁴+2y² = 1.
+	eight := new(big.Int).Mul(d, y2)
+	eight.Sub(eight.Mul(eight.Add(eight, big.NewInt(2)), y2), big.NewInt(1))
+	eight.Mul(eight, num).Mul(eight, y)
+	if eight.Mod(eight, p).Sign() == 0 {
+		return nil, errors.New("is a point of small order, want one that was generated")
+	}
+	return slices.Clone(k), nil
 }
 
 // samples are parts of the secrets that stand in tutorials, generators and
@@ -301,6 +359,9 @@ func checkSecret(s []byte) error {
 			return errors.New("is a well-known sample, want random bytes")
 		}
 	}
+	if isKeyDocument(s) {
+		return errors.New("is a public key or a key's document, want random bytes")
+	}
 	distinct := make(map[byte]bool)
 	for _, b := range s {
 		distinct[b] = true
@@ -311,6 +372,15 @@ func checkSecret(s []byte) error {
 		return errors.New("repeats itself, want random bytes")
 	}
 	return nil
+}
+
+// isKeyDocument reports whether s is PEM, PKIX, PKCS #1 or a JWK: what the
+// private part of a key pair is verified with is known to everybody.
+func isKeyDocument(s []byte) bool {
+	_, pkix := x509.ParsePKIXPublicKey(s)
+	_, pkcs1 := x509.ParsePKCS1PublicKey(s)
+	_, jwk := strictjson.Members(s)
+	return bytes.Contains(s, []byte("-----BEGIN ")) || pkix == nil || pkcs1 == nil || jwk == nil
 }
 
 // periodic reports whether s is some shorter string over and over.

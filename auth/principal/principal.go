@@ -64,10 +64,11 @@ type Principal struct {
 	// rights and is always recorded.
 	Actor *Principal
 
-	claims *claims
+	// claims is behind two pointers so that printing a Principal prints no
+	// claim: fmt follows one, for verbs that fit no struct, such as %s.
+	claims **claims
 }
 
-// claims is behind a pointer so that printing a Principal prints no claim.
 type claims struct{ raw json.RawMessage }
 
 // ID returns issuer and subject in one string, with the issuer's length in
@@ -117,7 +118,7 @@ func (p *Principal) WithClaims(raw json.RawMessage) *Principal {
 		return nil
 	}
 	c := *p
-	c.claims = &claims{raw}
+	c.claims = new(&claims{raw})
 	return &c
 }
 
@@ -131,7 +132,7 @@ func Claims[T any](p *Principal) (T, error) {
 	if p == nil || p.claims == nil {
 		return v, ErrNoClaims
 	}
-	if err := json.Unmarshal(p.claims.raw, &v); err != nil {
+	if err := json.Unmarshal((*p.claims).raw, &v); err != nil {
 		return v, fmt.Errorf("principal: claims do not fit %T: %w", v, err)
 	}
 	return v, nil
