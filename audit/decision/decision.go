@@ -11,6 +11,7 @@ package decision
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -145,12 +146,23 @@ func (r *Record) Seal() Summary {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sealed = true
+	return r.summary()
+}
+
+// Summary returns what the record holds so far.
+func (r *Record) Summary() Summary {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.summary()
+}
+
+func (r *Record) summary() Summary {
 	return Summary{
 		RequestID: r.requestID,
 		Client:    r.client,
 		Actor:     r.actor,
 		Route:     r.route,
-		Decisions: r.decisions[:len(r.decisions):len(r.decisions)],
+		Decisions: slices.Clip(r.decisions),
 		Dropped:   r.dropped,
 	}
 }

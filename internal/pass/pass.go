@@ -29,6 +29,7 @@ func With(ctx context.Context, next http.Handler, w http.ResponseWriter, r *http
 
 // On calls next with r itself and notes the route when next is done.
 func On(next http.Handler, w http.ResponseWriter, r *http.Request) {
-	defer func() { decision.SetRoute(r.Context(), r.Pattern) }()
+	ctx := r.Context()
+	defer func() { decision.SetRoute(ctx, r.Pattern) }()
 	next.ServeHTTP(w, r)
 }

@@ -24,10 +24,16 @@ var ErrBlocked = errors.New("respwriter: response was refused")
 
 // Options are what a middleware wants to do beyond watching.
 type Options struct {
-	// Before, if not nil, is called once, before the final status goes out;
-	// false stops the response, and nothing that the handler writes afterwards
-	// reaches the client. It may answer on the writer beneath.
+	// Before, if not nil, is called before the final status goes out, and again
+	// if that came to nothing: a connection that could not be hijacked, a
+	// status that HTTP does not have. False stops the response, and nothing
+	// that the handler writes afterwards reaches the client. It may answer on
+	// the writer beneath.
 	Before func(status int) bool
+
+	// Informational, if not nil, is asked before each informational response,
+	// which may have headers too. False drops that one alone.
+	Informational func() bool
 }
 
 // A Recorder tells what happened to a response. Its methods must not be called
@@ -36,6 +42,7 @@ type Recorder struct {
 	base     http.ResponseWriter
 	opts     Options
 	head     bool // a HEAD response: its body does not go on the wire
+	upgrades bool // 101 is final; HTTP/2 has no such status and sends it like any other 1xx
 	status   int  // 0 until the final status went out
 	bytes    int64
 	hijacked bool
@@ -45,7 +52,7 @@ type Recorder struct {
 
 // Wrap returns a writer for w and the Recorder that watches it.
 func Wrap(w http.ResponseWriter, r *http.Request, opts Options) (http.ResponseWriter, *Recorder) {
-	rec := &Recorder{base: w, opts: opts, head: r.Method == http.MethodHead}
+	rec := &Recorder{base: w, opts: opts, head: r.Method == http.MethodHead, upgrades: r.ProtoMajor < 2}
 	_, flush := w.(http.Flusher)
 	_, hijack := w.(http.Hijacker)
 	_, push := w.(http.Pusher)
@@ -71,6 +78,9 @@ func (r *Recorder) Bytes() int64 { return r.bytes }
 // Hijacked reports whether the handler took over the connection.
 func (r *Recorder) Hijacked() bool { return r.hijacked }
 
+// Blocked reports whether [Options.Before] stopped the response.
+func (r *Recorder) Blocked() bool { return r.blocked }
+
 // Err returns the first error of writing to the client.
 func (r *Recorder) Err() error { return r.err }
 
@@ -87,25 +97,28 @@ func Base(w http.ResponseWriter) http.ResponseWriter {
 	}
 }
 
-// begin latches the status that is about to go out.
+// begin asks whether the status that is about to go out may.
 func (r *Recorder) begin(status int) bool {
 	if r.blocked {
 		return false
 	}
 	if r.status == 0 && r.opts.Before != nil {
-		before := r.opts.Before
-		r.opts.Before = nil
-		if !before(status) {
-			r.blocked = true
-			return false
-		}
+		r.blocked = true // until it says otherwise, should it panic
+		r.blocked = !r.opts.Before(status)
 	}
-	return true
+	return !r.blocked
+}
+
+// latch keeps the first final status: the one on the wire.
+func (r *Recorder) latch(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
 }
 
 func (r *Recorder) writeHeader(status int) {
-	if status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
-		if !r.blocked {
+	if status >= 100 && status < 200 && (status != http.StatusSwitchingProtocols || !r.upgrades) {
+		if !r.blocked && (r.opts.Informational == nil || r.opts.Informational()) {
 			r.base.WriteHeader(status)
 		}
 		return
@@ -114,19 +127,15 @@ func (r *Recorder) writeHeader(status int) {
 		return
 	}
 	r.base.WriteHeader(status) // panics on a status that HTTP does not have
-	if r.status == 0 {
-		r.status = status
-	}
+	r.latch(status)
 }
 
-// implicit is what a first Write, Flush or ReadFrom means.
+// implicit is what a first Write or ReadFrom means.
 func (r *Recorder) implicit() bool {
 	if !r.begin(http.StatusOK) {
 		return false
 	}
-	if r.status == 0 {
-		r.status = http.StatusOK
-	}
+	r.latch(http.StatusOK)
 	return true
 }
 
@@ -173,10 +182,14 @@ func (r *Recorder) readFrom(src io.Reader) (int64, error) {
 }
 
 func (r *Recorder) flush() error {
-	if !r.implicit() {
+	if !r.begin(http.StatusOK) {
 		return ErrBlocked
 	}
-	return http.NewResponseController(r.base).Flush()
+	err := http.NewResponseController(r.base).Flush()
+	if !errors.Is(err, http.ErrNotSupported) {
+		r.latch(http.StatusOK)
+	}
+	return err
 }
 
 func (r *Recorder) hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -186,9 +199,7 @@ func (r *Recorder) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(r.base).Hijack()
 	if err == nil {
 		r.hijacked = true
-		if r.status == 0 {
-			r.status = http.StatusSwitchingProtocols
-		}
+		r.latch(http.StatusSwitchingProtocols)
 	}
 	return conn, rw, err
 }

@@ -26,8 +26,12 @@ func (w *writer) WriteHeader(status int)            { w.rec().writeHeader(status
 func (w *writer) Write(p []byte) (int, error)       { return w.rec().write(p) }
 func (w *writer) WriteString(s string) (int, error) { return w.rec().writeString(s) }
 
-func (w flusher) Flush()            { _ = w.rec().flush() }
-func (w flusher) FlushError() error { return w.rec().flush() }
+// FlushError is for [http.ResponseController], which looks further in by
+// Unwrap: without it, what it flushes there would be neither asked about nor
+// recorded.
+func (w *writer) FlushError() error { return w.rec().flush() }
+
+func (w flusher) Flush() { _ = w.rec().flush() }
 
 func (w http1) ReadFrom(src io.Reader) (int64, error) { return w.rec().readFrom(src) }
 

@@ -129,9 +129,7 @@ func (t *Trust) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		addr, ok := t.Addr(r)
 		ctx := r.Context()
-		if ok {
-			decision.SetClient(ctx, addr)
-		}
+		decision.SetClient(ctx, addr) // or none, whatever an outer layer took for it
 		pass.With(context.WithValue(ctx, contextKey{}, stored{addr, ok}), next, w, r)
 	})
 }
@@ -161,12 +159,12 @@ func (t *Trust) Addr(r *http.Request) (netip.Addr, bool) {
 	}
 	var addr netip.Addr
 	for _, line := range slices.Backward(lines) {
-		for line != "" || !addr.IsValid() {
+		for more := true; more; {
 			entry := line
 			if i := strings.LastIndexByte(line, ','); i >= 0 {
 				line, entry = line[:i], line[i+1:]
 			} else {
-				line = ""
+				more = false
 			}
 			if addr, ok = parseAddr(strings.Trim(entry, " \t")); !ok {
 				return netip.Addr{}, false
