@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/subtle"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/crypto/argon2"
+
+	"github.com/gatehouse-go/gatehouse/auth/principal"
+	"github.com/gatehouse-go/gatehouse/ratelimit"
+	"github.com/gatehouse-go/gatehouse/validate"
+)
+
+const (
+	issuerName    = "hardened"
+	audience      = "orders"
+	keyID         = "2026-11"
+	tokenLifetime = 15 * time.Minute
+)
+
+// credentials are the body of POST /login.
+type credentials struct {
+	User string `json:"user" validate:"required,max=64"`
+	// A password is whatever its owner typed: no cleaner may touch it.
+	Password string `json:"password" validate:"required,max=128" sanitize:"-"`
+}
+
+// passwords hashes with argon2id (RFC 9106). Each hash takes 46 MiB, so no more
+// than a few are computed at a time.
+type passwords struct{ slots chan struct{} }
+
+func newPasswords() passwords { return passwords{make(chan struct{}, 2)} }
+
+func (p passwords) hash(ctx context.Context, password string, salt []byte) ([]byte, error) {
+	select {
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return argon2.IDKey([]byte(password), salt, 1, 46<<10, 1, 32), nil
+}
+
+func newSalt() []byte {
+	salt := make([]byte, 16)
+	_, _ = rand.Read(salt) // never fails
+	return salt
+}
+
+// login trades a password for a token. A name that nobody has costs the same
+// work and gets the same answer as a wrong password.
+//
+// The limit on guesses stands before this handler and has counted this one; a
+// right password gives the count back.
+func (s *service) login(w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
+	in, ok := validate.FromContext[credentials](ctx)
+	if !ok {
+		s.fail(w, r, errNotDecoded)
+		return
+	}
+	u, known, err := s.store.user(ctx, in.User)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if !known {
+		u = s.nobody
+	}
+	hash, err := s.passwords.hash(ctx, in.Password, u.salt)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if subtle.ConstantTimeCompare(hash, u.hash) != 1 || !known {
+		s.deny(w, r, "login", "password", http.StatusUnauthorized, "User or password is wrong.")
+		return
+	}
+	if key, err := s.guessKey(r); err == nil {
+		if _, err := s.guesses.Take(ctx, key, -1); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+	}
+	token, err := s.token(u, time.Now())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Token     string `json:"token"`
+		ExpiresIn int    `json:"expires_in"`
+	}{token, int(tokenLifetime / time.Second)})
+}
+
+// guessKey counts guesses for each account and address together: a stranger
+// cannot lock an owner out from elsewhere.
+func guessKey() ratelimit.KeyFunc {
+	account := func(r *http.Request) (string, error) {
+		in, ok := validate.FromContext[credentials](r.Context())
+		if !ok {
+			return "", errNotDecoded
+		}
+		return strings.ToLower(in.User), nil
+	}
+	return ratelimit.Join(ratelimit.ByAddr(), account)
+}
+
+// token signs an access token (RFC 9068) for u.
+func (s *service) token(u user, now time.Time) (string, error) {
+	t := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{
+		"iss":   issuerName,
+		"sub":   u.id,
+		"aud":   audience,
+		"iat":   now.Unix(),
+		"exp":   now.Add(tokenLifetime).Unix(),
+		"jti":   rand.Text(),
+		"roles": []string{u.role},
+	})
+	t.Header["typ"] = "at+jwt"
+	t.Header["kid"] = keyID
+	return t.SignedString(s.signingKey)
+}
+
+// ownerID is how orders name the user: issuer and subject, never the subject
+// alone.
+func (u user) ownerID() string {
+	return (&principal.Principal{Issuer: issuerName, Subject: u.id}).ID()
+}
+
+// A demoUser is one whose password is printed at the start.
+type demoUser struct{ name, password, role, orderID string }
+
+// demoUsers are made anew at each start.
+var demoUsers = []demoUser{
+	{"ann", "pa<ss>w&rd", "customer", "ann-1"},
+	{"bob", "horse battery staple", "customer", "bob-1"},
+	{"eve", "everybody reads orders", "admin", ""},
+}
+
+func (s *service) addDemoUsers(ctx context.Context) error {
+	for _, d := range demoUsers {
+		u := user{id: rand.Text(), name: d.name, role: d.role, salt: newSalt()}
+		var err error
+		if u.hash, err = s.passwords.hash(ctx, d.password, u.salt); err != nil {
+			return err
+		}
+		if err := s.store.addUser(ctx, u); err != nil {
+			return err
+		}
+		if d.orderID == "" {
+			continue
+		}
+		if _, err := s.store.add(ctx, order{ID: d.orderID, Owner: u.ownerID(), Item: "tea", Quantity: 1, Note: "from " + d.name}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func newSigningKey() (ed25519.PublicKey, ed25519.PrivateKey, error) {
+	return ed25519.GenerateKey(rand.Reader)
+}

@@ -1,0 +1,121 @@
+// Command hardened is an order service behind all of gatehouse: a program to
+// run, to attack with curl and to copy from.
+//
+//	go run -C examples ./hardened
+//
+// It needs nothing but Go: it makes its own certificate, keeps its data in
+// SQLite's memory and its limits in the process, and prints what to try. Users
+// log in with a password, get a short-lived token and create, list, read and
+// change their own orders; an admin sees everybody's. service.go is the
+// wiring, orders.go and login.go are the handlers, store.go is the SQL.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/gatehouse-go/gatehouse/tlsredirect"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr, nil)
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "hardened:", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx is done. The trail goes to out, the log to errout; more,
+// if not nil, adds routes.
+func run(ctx context.Context, args []string, out, errout io.Writer, more func(*service, chi.Router)) (err error) {
+	flags := flag.NewFlagSet("hardened", flag.ContinueOnError)
+	flags.SetOutput(errout)
+	httpsAddr := flags.String("https", "127.0.0.1:8443", "address of the HTTPS listener")
+	plainAddr := flags.String("http", "127.0.0.1:8080", "address of the plain listener, which refuses and redirects")
+	database := flags.String("db", ":memory:", "path of the SQLite database")
+	perAddress := flags.String("per-address", "300 per minute", "requests from one address")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+
+	https, err := listen(ctx, *httpsAddr)
+	if err != nil {
+		return err
+	}
+	plain, err := listen(ctx, *plainAddr)
+	if err != nil {
+		return errors.Join(err, https.Close())
+	}
+
+	// The authority's certificate is all that goes to disk, for curl.
+	certificate, ca, err := newCertificate()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "hardened-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	caFile := filepath.Join(dir, "ca.pem")
+	if err := os.WriteFile(caFile, ca, 0o600); err != nil {
+		return err
+	}
+
+	// The trail has the refusals already; the log has what needs somebody.
+	log := slog.New(slog.NewTextHandler(errout, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	port := https.Addr().(*net.TCPAddr).Port
+	s, err := newService(ctx, config{
+		database: *database, httpsPort: port, trail: out, log: log,
+		perAddress: strings.Split(*perAddress, ";"), perUser: []string{"120 per minute"}, guesses: []string{"5 per 15 minutes"},
+		more: more,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.addDemoUsers(ctx); err != nil {
+		return err
+	}
+
+	if err := printDemo(out, demo{ca: caFile, httpsPort: port, plainPort: plain.Addr().(*net.TCPAddr).Port}); err != nil {
+		return err
+	}
+	settings := tlsredirect.TLSConfig(tlsredirect.Intermediate)
+	settings.Certificates = []tls.Certificate{certificate}
+	return tlsredirect.Run(ctx, tlsredirect.Server{
+		Handler: s.handler, Listener: https, TLS: settings,
+		PlainHandler: s.plain, PlainListener: plain,
+		Logger: log,
+	})
+}
+
+// listen takes a free port where the wanted one is taken: what to try is
+// printed with the port that it became.
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if err == nil || !errors.Is(err, syscall.EADDRINUSE) {
+		return l, err
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	return lc.Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
+}
