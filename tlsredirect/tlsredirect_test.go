@@ -622,7 +622,7 @@ func TestWriteError(t *testing.T) {
 		{&tlsredirect.Error{Reason: tlsredirect.ReasonProto}, 403},
 		{&tlsredirect.Error{Reason: tlsredirect.ReasonMisdirected}, 421},
 		{fmt.Errorf("wrapped: %w", &tlsredirect.Error{Reason: tlsredirect.ReasonEarlyData}), 425},
-		{errors.New("secret"), 403},
+		{errors.New("secret"), 500},
 	} {
 		w := httptest.NewRecorder()
 		tlsredirect.WriteError(w, request("GET", "/"), tt.err)
