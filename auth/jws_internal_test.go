@@ -62,7 +62,7 @@ func keyOf(t *testing.T, doc json.RawMessage, alg string) key {
 		switch name {
 		case "d", "p", "q", "dp", "dq", "qi":
 		default:
-			public[name] = json.RawMessage(value)
+			public[name] = value
 		}
 	}
 	set, err := json.Marshal(map[string]any{"keys": []any{public}})
