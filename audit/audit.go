@@ -60,16 +60,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"path/filepath"
-	"runtime"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/gatehouse-go/gatehouse/audit/decision"
 	"github.com/gatehouse-go/gatehouse/internal/pass"
 	"github.com/gatehouse-go/gatehouse/internal/problem"
+	"github.com/gatehouse-go/gatehouse/internal/report"
 	"github.com/gatehouse-go/gatehouse/internal/respwriter"
 	"github.com/gatehouse-go/gatehouse/tlsredirect/clientip"
 )
@@ -197,7 +195,7 @@ func (e *ending) finish(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		how, abort = Aborted, e.panicked != nil
 	default:
 		how = Panicked
-		request.Panic, request.PanicAt = typeName(e.panicked), panicSite()
+		request.Panic, request.PanicAt = typeName(e.panicked), report.PanicSite()
 		e.trail.tell(ctx, e.panicked, request)
 		abort = e.wire.Status() != 0 || !answered(w, r.WithContext(ctx))
 	}
@@ -266,26 +264,6 @@ func (t *Trail) tell(ctx context.Context, value any, request *Request) {
 	stack := debug.Stack()
 	if err := contained(func() error { t.onPanic(ctx, value, stack); return nil }); err != nil {
 		_ = contained(func() error { log("audit: OnPanic panicked", err.Error(), ""); return nil })
-	}
-}
-
-// panicSite names the function and line that panicked, from within a deferred
-// function: the first frame below the runtime's own.
-func panicSite() string {
-	var pcs [64]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs[:])])
-	panicking := false
-	for {
-		f, more := frames.Next()
-		switch {
-		case f.Function == "runtime.gopanic":
-			panicking = true
-		case panicking && !strings.HasPrefix(f.Function, "runtime."):
-			return fmt.Sprintf("%s %s:%d", f.Function, filepath.Base(f.File), f.Line)
-		}
-		if !more {
-			return ""
-		}
 	}
 }
 

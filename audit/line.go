@@ -5,10 +5,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/gatehouse-go/gatehouse/audit/decision"
+	"github.com/gatehouse-go/gatehouse/internal/report"
 )
 
 // appendLine appends e as one line of JSON. Members are only ever added to its
@@ -141,7 +141,7 @@ func appendText(dst []byte, s string) []byte {
 				i++
 				continue
 			}
-		} else if c, n = utf8.DecodeRuneInString(s[i:]); visible(c) {
+		} else if c, n = utf8.DecodeRuneInString(s[i:]); report.Visible(c) {
 			i += n
 			continue
 		}
@@ -172,14 +172,4 @@ func appendEscaped(dst []byte, c rune) []byte {
 		return appendEscaped(appendEscaped(dst, 0xd800+c>>10), 0xdc00+c&0x3ff)
 	}
 	return append(dst, '\\', 'u', hex[c>>12&15], hex[c>>8&15], hex[c>>4&15], hex[c&15])
-}
-
-// visible reports whether a reader sees c as what it is. U+FFFD, in whose
-// place anything may have stood, is not.
-func visible(c rune) bool {
-	if c < utf8.RuneSelf {
-		return ' ' <= c && c <= '~'
-	}
-	return unicode.IsPrint(c) && c != utf8.RuneError &&
-		!unicode.In(c, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }

@@ -7,10 +7,9 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/gatehouse-go/gatehouse/audit/decision"
+	"github.com/gatehouse-go/gatehouse/internal/report"
 )
 
 // A Sink keeps events. The Trail calls it from one goroutine at a time and
@@ -112,13 +111,13 @@ func (e *Event) attrs() []slog.Attr {
 	a.actor("principal", e.Principal)
 	if r := e.Request; r != nil {
 		a.text("method", r.Method)
-		a.add(slog.String("route", printable(r.Route)))
+		a.add(slog.String("route", report.Printable(r.Route)))
 		a.add(slog.Int("status", r.Status))
 		a.add(slog.Int64("bytes", r.Bytes))
 		a.add(slog.Int64("duration_us", r.Duration.Microseconds()))
 		decisions := make([]attrDecision, len(r.Decisions))
 		for i, d := range r.Decisions {
-			decisions[i] = attrDecision{printable(d.Layer), d.Effect.String(), printable(d.Rule), printable(d.Reason), printable(d.Detail), d.Status}
+			decisions[i] = attrDecision{report.Printable(d.Layer), d.Effect.String(), report.Printable(d.Rule), report.Printable(d.Reason), report.Printable(d.Detail), d.Status}
 		}
 		a.add(slog.Any("decisions", decisions))
 		if r.Dropped > 0 {
@@ -133,7 +132,7 @@ func (e *Event) attrs() []slog.Attr {
 	}
 	own := make(attrs, 0, len(e.Attrs))
 	for _, k := range slices.Sorted(maps.Keys(e.Attrs)) {
-		own.add(slog.String(printable(k), printable(e.Attrs[k])))
+		own.add(slog.String(report.Printable(k), report.Printable(e.Attrs[k])))
 	}
 	if len(own) > 0 {
 		a.add(slog.GroupAttrs("attrs", own...))
@@ -158,7 +157,7 @@ func (a *attrs) add(attr slog.Attr) { *a = append(*a, attr) }
 
 func (a *attrs) text(key, value string) {
 	if value != "" {
-		a.add(slog.String(key, printable(value)))
+		a.add(slog.String(key, report.Printable(value)))
 	}
 }
 
@@ -167,8 +166,8 @@ func (a *attrs) actor(key string, who *decision.Actor) {
 		return
 	}
 	g := make(attrs, 0, 8)
-	g.add(slog.String("issuer", printable(who.Issuer)))
-	g.add(slog.String("subject", printable(who.Subject)))
+	g.add(slog.String("issuer", report.Printable(who.Issuer)))
+	g.add(slog.String("subject", report.Printable(who.Subject)))
 	g.text("kind", who.Kind)
 	g.text("scheme", who.Scheme)
 	g.text("client_id", who.ClientID)
@@ -176,15 +175,4 @@ func (a *attrs) actor(key string, who *decision.Actor) {
 	g.text("token_id", who.TokenID)
 	g.actor("actor", who.Actor)
 	a.add(slog.GroupAttrs(key, g...))
-}
-
-// printable replaces what a slog handler may pass on raw and a terminal may
-// obey.
-func printable(s string) string {
-	return strings.Map(func(c rune) rune {
-		if !visible(c) {
-			return utf8.RuneError
-		}
-		return c
-	}, s)
 }

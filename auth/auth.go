@@ -151,7 +151,7 @@ func (g *Gate) Authenticate(r *http.Request) (*principal.Principal, error) {
 func (g *Gate) authenticate(r *http.Request) (*principal.Principal, Authenticator, *Error) {
 	authorization := r.Header["Authorization"]
 	if len(authorization) > 1 {
-		return nil, nil, &Error{Kind: Malformed, Reason: ReasonDuplicate, Err: causef("%d Authorization headers", len(authorization))}
+		return nil, nil, &Error{Kind: Malformed, Reason: ReasonDuplicate, Err: report.Causef("%d Authorization headers", len(authorization))}
 	}
 	for _, a := range g.authenticators {
 		p, err := a.Authenticate(r)
@@ -161,12 +161,12 @@ func (g *Gate) authenticate(r *http.Request) (*principal.Principal, Authenticato
 		case err != nil:
 			return nil, a, classify(err)
 		case p == nil || p.Issuer == "" || p.Subject == "":
-			return nil, a, &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: causef("%T admitted a caller without issuer and subject", a)}
+			return nil, a, &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: report.Causef("%T admitted a caller without issuer and subject", a)}
 		}
 		return p, a, nil
 	}
 	if len(authorization) > 0 {
-		return nil, nil, &Error{Kind: Missing, Reason: ReasonScheme, Err: cause("the Authorization scheme is not one of this service's")}
+		return nil, nil, &Error{Kind: Missing, Reason: ReasonScheme, Err: report.Cause("the Authorization scheme is not one of this service's")}
 	}
 	return nil, nil, &Error{Kind: Missing, Reason: ReasonMissing, Err: ErrNoCredentials}
 }
@@ -243,7 +243,7 @@ func (g *Gate) RequireScope(scopes ...string) func(http.Handler) http.Handler {
 			}
 			for _, s := range scopes {
 				if !p.HasScope(s) {
-					g.refuse(w, r, by, rule, &Error{Kind: InsufficientScope, Reason: ReasonScope, Scopes: slices.Clone(scopes), Err: causef("lacks %q", s)})
+					g.refuse(w, r, by, rule, &Error{Kind: InsufficientScope, Reason: ReasonScope, Scopes: slices.Clone(scopes), Err: report.Causef("lacks %q", s)})
 					return
 				}
 			}
@@ -279,7 +279,7 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, by Authenticator, 
 		h.Set("Retry-After", err.retryAfter())
 	}
 	g.report.Decision(r.Context(), decision.Decision{
-		Effect: decision.Deny, Rule: rule, Reason: err.Reason, Detail: err.detail(), Status: err.StatusCode(),
+		Effect: decision.Deny, Rule: rule, Reason: err.Reason, Detail: report.Detail(err.Err), Status: err.StatusCode(),
 	})
 	g.onError(w, r, err)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-go/gatehouse/auth/principal"
+	"github.com/gatehouse-go/gatehouse/internal/report"
 	"github.com/gatehouse-go/gatehouse/internal/strictjson"
 )
 
@@ -60,7 +61,7 @@ func decodeClaims(m map[string]json.RawMessage, rolesClaim string) (*claims, err
 		}
 	}
 	if _, ok := m["exp"]; !ok {
-		return nil, cause("exp is missing")
+		return nil, report.Cause("exp is missing")
 	}
 	_, c.bound = m["cnf"]
 	return c, nil
@@ -100,7 +101,7 @@ func roles(m map[string]json.RawMessage, path string) ([]string, error) {
 		}
 		inner, err := strictjson.Members(raw)
 		if err != nil {
-			return nil, causef("%s is not an object", name)
+			return nil, report.Causef("%s is not an object", name)
 		}
 		m, path = inner, rest
 	}
@@ -114,11 +115,11 @@ func date(m map[string]json.RawMessage, name string, round func(float64) float64
 		return time.Time{}, nil
 	}
 	if c := raw[0]; c != '-' && (c < '0' || c > '9') {
-		return time.Time{}, causef("%s is not a number", name)
+		return time.Time{}, report.Causef("%s is not a number", name)
 	}
 	seconds, err := strconv.ParseFloat(string(raw), 64)
 	if err != nil || seconds < 0 || seconds > maxDate {
-		return time.Time{}, causef("%s is out of range", name)
+		return time.Time{}, report.Causef("%s is out of range", name)
 	}
 	return time.Unix(int64(round(seconds)), 0), nil
 }
@@ -130,19 +131,19 @@ func actors(m map[string]json.RawMessage, issuer string, depth int) (*principal.
 		return nil, nil
 	}
 	if depth > maxActorDepth {
-		return nil, cause("act is nested too deeply")
+		return nil, report.Cause("act is nested too deeply")
 	}
 	act, err := strictjson.Members(raw)
 	if err != nil {
-		return nil, cause("act is not an object")
+		return nil, report.Cause("act is not an object")
 	}
 	p := &principal.Principal{Issuer: issuer}
 	if p.Subject, err = text(act, "sub"); err != nil {
-		return nil, causef("act: %v", err)
+		return nil, report.Causef("act: %v", err)
 	}
 	if _, ok := act["iss"]; ok {
 		if p.Issuer, err = text(act, "iss"); err != nil {
-			return nil, causef("act: %v", err)
+			return nil, report.Causef("act: %v", err)
 		}
 	}
 	if p.Actor, err = actors(act, p.Issuer, depth+1); err != nil {

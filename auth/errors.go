@@ -2,17 +2,17 @@ package auth
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/gatehouse-go/gatehouse/internal/problem"
+	"github.com/gatehouse-go/gatehouse/internal/report"
 )
 
 // ErrNoCredentials is what an [Authenticator] returns for a request that
 // carries no credentials of its kind.
-var ErrNoCredentials error = cause("no credentials")
+var ErrNoCredentials error = report.Cause("no credentials")
 
 // A Kind is what is wrong with a request, as far as its answer depends on it.
 type Kind uint8
@@ -127,7 +127,7 @@ func classify(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); e != nil {
 		return e
 	} else if ok {
-		return &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: cause("an error that is a nil *Error")}
+		return &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: report.Cause("an error that is a nil *Error")}
 	}
 	if errors.Is(err, ErrNoCredentials) {
 		return &Error{Kind: Missing, Reason: ReasonMissing, Err: err}
@@ -143,26 +143,6 @@ func classify(err error) *Error {
 	}
 	return e
 }
-
-// detail is the cause for the audit trail. The text of a foreign error may hold
-// anything, so of that only the type is told.
-func (e *Error) detail() string {
-	if e.Err == nil {
-		return ""
-	}
-	if own, ok := errors.AsType[cause](e.Err); ok {
-		return string(own)
-	}
-	return fmt.Sprintf("%T", e.Err)
-}
-
-// A cause is an error text of this package's own, without anything that a
-// credential holds beyond names.
-type cause string
-
-func (c cause) Error() string { return string(c) }
-
-func causef(format string, args ...any) cause { return cause(fmt.Sprintf(format, args...)) }
 
 func (e *Error) retryAfter() string {
 	return strconv.FormatInt(max(1, int64((e.RetryAfter+time.Second-1)/time.Second)), 10)

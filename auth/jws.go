@@ -7,6 +7,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/gatehouse-go/gatehouse/internal/report"
 	"github.com/gatehouse-go/gatehouse/internal/strictjson"
 )
 
@@ -28,7 +29,7 @@ var strict = base64.RawURLEncoding.Strict() //nolint:gochecknoglobals // immutab
 // cheapest checks first (RFC 7515 section 5.2, RFC 8725 section 3).
 func parse(s string) (*token, error) {
 	if len(s) > maxToken {
-		return nil, invalid(ReasonOversize, causef("%d bytes, want at most %d", len(s), maxToken))
+		return nil, invalid(ReasonOversize, report.Causef("%d bytes, want at most %d", len(s), maxToken))
 	}
 	dots := [2]int{}
 	n := 0
@@ -36,39 +37,39 @@ func parse(s string) (*token, error) {
 		switch c := s[i]; {
 		case c == '.':
 			if n == len(dots) {
-				return nil, invalid(ReasonMalformed, cause("more than three parts"))
+				return nil, invalid(ReasonMalformed, report.Cause("more than three parts"))
 			}
 			dots[n] = i
 			n++
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
 		default:
-			return nil, invalid(ReasonMalformed, cause("a byte that is not base64url"))
+			return nil, invalid(ReasonMalformed, report.Cause("a byte that is not base64url"))
 		}
 	}
 	if n != len(dots) {
-		return nil, invalid(ReasonMalformed, cause("fewer than three parts"))
+		return nil, invalid(ReasonMalformed, report.Cause("fewer than three parts"))
 	}
 	h, p, sig := s[:dots[0]], s[dots[0]+1:dots[1]], s[dots[1]+1:]
 	if h == "" || p == "" {
-		return nil, invalid(ReasonMalformed, cause("an empty part"))
+		return nil, invalid(ReasonMalformed, report.Cause("an empty part"))
 	}
 	t := &token{signed: s[:dots[1]]}
 	raw, err := strict.DecodeString(h)
 	if err != nil {
-		return nil, invalid(ReasonMalformed, cause("the header is not base64url"))
+		return nil, invalid(ReasonMalformed, report.Cause("the header is not base64url"))
 	}
 	var reason string
 	if t.header, reason, err = decodeHeader(raw); err != nil {
 		return nil, invalid(reason, err)
 	}
 	if sig == "" {
-		return nil, invalid(ReasonSignature, cause("no signature"))
+		return nil, invalid(ReasonSignature, report.Cause("no signature"))
 	}
 	if t.payload, err = strict.DecodeString(p); err != nil {
-		return nil, invalid(ReasonMalformed, cause("the payload is not base64url"))
+		return nil, invalid(ReasonMalformed, report.Cause("the payload is not base64url"))
 	}
 	if t.signature, err = strict.DecodeString(sig); err != nil {
-		return nil, invalid(ReasonMalformed, cause("the signature is not base64url"))
+		return nil, invalid(ReasonMalformed, report.Cause("the signature is not base64url"))
 	}
 	return t, nil
 }
@@ -96,10 +97,10 @@ func decodeHeader(raw []byte) (header, string, error) {
 		h.alg = jwt.SigningMethodEdDSA.Alg()
 	}
 	if strings.EqualFold(h.alg, "none") {
-		return h, ReasonAlgorithm, cause("alg is none")
+		return h, ReasonAlgorithm, report.Cause("alg is none")
 	}
 	if _, ok := algorithms[h.alg]; !ok {
-		return h, ReasonAlgorithm, cause("alg is none of those that this package knows")
+		return h, ReasonAlgorithm, report.Cause("alg is none of those that this package knows")
 	}
 	if h.kid, err = optionalText(m, "kid"); err != nil {
 		return h, ReasonMalformed, err
@@ -110,12 +111,12 @@ func decodeHeader(raw []byte) (header, string, error) {
 			return h, ReasonType, err
 		}
 		if !slices.ContainsFunc(types, func(t string) bool { return strings.EqualFold(t, typ) }) {
-			return h, ReasonType, cause("typ is neither JWT nor at+jwt")
+			return h, ReasonType, report.Cause("typ is neither JWT nor at+jwt")
 		}
 	}
 	for _, name := range [...]string{"crit", "b64"} {
 		if _, ok := m[name]; ok {
-			return h, ReasonCritical, causef("%s is not understood", name)
+			return h, ReasonCritical, report.Causef("%s is not understood", name)
 		}
 	}
 	return h, "", nil
@@ -124,7 +125,7 @@ func decodeHeader(raw []byte) (header, string, error) {
 // verify checks the signature with the key's own algorithm.
 func (t *token) verify(k *key) error {
 	if err := k.verify(t.signed, t.signature); err != nil {
-		return invalid(ReasonSignature, cause("the signature does not match"))
+		return invalid(ReasonSignature, report.Cause("the signature does not match"))
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gatehouse-go/gatehouse/internal/report"
 	"github.com/gatehouse-go/gatehouse/internal/strictjson"
 )
 
@@ -89,7 +90,7 @@ func verifyCompact(compact string, k key) ([]byte, error) {
 		return nil, err
 	}
 	if t.header.alg != k.alg {
-		return nil, invalid(ReasonAlgorithm, cause("not the key's"))
+		return nil, invalid(ReasonAlgorithm, report.Cause("not the key's"))
 	}
 	return t.payload, t.verify(&k)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-go/gatehouse/auth/principal"
+	"github.com/gatehouse-go/gatehouse/internal/report"
 	"github.com/gatehouse-go/gatehouse/internal/strictjson"
 )
 
@@ -154,7 +155,7 @@ func (j *JWT) Authenticate(r *http.Request) (*principal.Principal, error) {
 // not come in a request's header. Every error is an *Error.
 func (j *JWT) Verify(token string) (*principal.Principal, error) {
 	if j == nil {
-		return nil, &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: cause("nil *JWT")}
+		return nil, &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: report.Cause("nil *JWT")}
 	}
 	t, err := parse(token)
 	if err != nil {
@@ -213,14 +214,14 @@ func bearer(h http.Header) (string, error) {
 		return "", ErrNoCredentials
 	}
 	if len(values) > 1 {
-		return "", &Error{Kind: Malformed, Reason: ReasonDuplicate, Err: causef("%d Authorization headers", len(values))}
+		return "", &Error{Kind: Malformed, Reason: ReasonDuplicate, Err: report.Causef("%d Authorization headers", len(values))}
 	}
 	scheme, token, ok := strings.Cut(values[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return "", ErrNoCredentials
 	}
 	if !ok || token == "" || strings.Contains(token, " ") || strings.Contains(token, "\t") || strings.Contains(token, ",") {
-		return "", &Error{Kind: Malformed, Reason: ReasonMalformed, Err: cause("want one token after Bearer")}
+		return "", &Error{Kind: Malformed, Reason: ReasonMalformed, Err: report.Cause("want one token after Bearer")}
 	}
 	return token, nil
 }
@@ -245,7 +246,7 @@ func (j *JWT) issuer(t *token) (*issuer, map[string]json.RawMessage, error) {
 			return iss, claims, nil
 		}
 	}
-	return nil, nil, invalid(ReasonIssuer, cause("iss is none of the configured issuers"))
+	return nil, nil, invalid(ReasonIssuer, report.Cause("iss is none of the configured issuers"))
 }
 
 // key finds the one key that the header may mean.
@@ -263,10 +264,10 @@ func (iss *issuer) key(h header) (*key, error) {
 		}
 	}
 	if found == nil {
-		return nil, invalid(ReasonKey, cause("the issuer has no key of that kid"))
+		return nil, invalid(ReasonKey, report.Cause("the issuer has no key of that kid"))
 	}
 	if found.alg != h.alg {
-		return nil, invalid(ReasonAlgorithm, causef("alg is %s, the key's is %s", h.alg, found.alg))
+		return nil, invalid(ReasonAlgorithm, report.Causef("alg is %s, the key's is %s", h.alg, found.alg))
 	}
 	return found, nil
 }
@@ -280,17 +281,17 @@ func (iss *issuer) principal(m map[string]json.RawMessage, now time.Time, leeway
 	}
 	switch {
 	case c.issuer != iss.url:
-		return nil, invalid(ReasonIssuer, cause("iss is not the configured issuer"))
+		return nil, invalid(ReasonIssuer, report.Cause("iss is not the configured issuer"))
 	case !slices.ContainsFunc(c.audience, func(a string) bool { return slices.Contains(iss.audience, a) }):
-		return nil, invalid(ReasonAudience, causef("aud is %.64q", c.audience[:min(len(c.audience), 3)]))
+		return nil, invalid(ReasonAudience, report.Causef("aud is %.64q", c.audience[:min(len(c.audience), 3)]))
 	case !now.Before(c.expires.Add(leeway)):
-		return nil, invalid(ReasonExpired, causef("expired %v ago", now.Sub(c.expires).Round(time.Second)))
+		return nil, invalid(ReasonExpired, report.Causef("expired %v ago", now.Sub(c.expires).Round(time.Second)))
 	case c.notBefore.After(now.Add(leeway)):
-		return nil, invalid(ReasonNotYet, causef("valid in %v", c.notBefore.Sub(now).Round(time.Second)))
+		return nil, invalid(ReasonNotYet, report.Causef("valid in %v", c.notBefore.Sub(now).Round(time.Second)))
 	case c.issued.After(now.Add(leeway)):
-		return nil, invalid(ReasonNotYet, causef("issued in %v", c.issued.Sub(now).Round(time.Second)))
+		return nil, invalid(ReasonNotYet, report.Causef("issued in %v", c.issued.Sub(now).Round(time.Second)))
 	case c.bound:
-		return nil, invalid(ReasonBinding, cause("cnf binds the token to a key"))
+		return nil, invalid(ReasonBinding, report.Cause("cnf binds the token to a key"))
 	}
 	p := &principal.Principal{
 		Issuer: c.issuer, Subject: c.subject, Scheme: "Bearer",
@@ -311,7 +312,7 @@ func (iss *issuer) principal(m map[string]json.RawMessage, now time.Time, leeway
 // verified, so the error quotes nothing of it.
 func invalid(reason string, err error) *Error {
 	if e, ok := errors.AsType[*strictjson.Error](err); ok {
-		err = cause(e.Text)
+		err = report.Cause(e.Text)
 	}
 	return &Error{Kind: Invalid, Reason: reason, Err: err}
 }

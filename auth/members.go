@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/gatehouse-go/gatehouse/internal/report"
 	"github.com/gatehouse-go/gatehouse/internal/strictjson"
 )
 
@@ -17,7 +18,7 @@ func exact(m map[string]json.RawMessage, names []string) error {
 			continue
 		}
 		if i := slices.IndexFunc(names, func(n string) bool { return strings.EqualFold(n, have) }); i >= 0 {
-			return causef("%s is written in another case", names[i])
+			return report.Causef("%s is written in another case", names[i])
 		}
 	}
 	return nil
@@ -26,11 +27,11 @@ func exact(m map[string]json.RawMessage, names []string) error {
 // text returns a member that must be a string and not empty.
 func text(m map[string]json.RawMessage, name string) (string, error) {
 	if _, ok := m[name]; !ok {
-		return "", causef("%s is missing", name)
+		return "", report.Causef("%s is missing", name)
 	}
 	s, err := optionalText(m, name)
 	if err == nil && s == "" {
-		err = causef("%s is empty", name)
+		err = report.Causef("%s is empty", name)
 	}
 	return s, err
 }
@@ -42,7 +43,7 @@ func optionalText(m map[string]json.RawMessage, name string) (string, error) {
 	}
 	s, ok := strictjson.Text(raw)
 	if !ok {
-		return "", causef("%s is not a string", name)
+		return "", report.Causef("%s is not a string", name)
 	}
 	return s, nil
 }
@@ -67,7 +68,7 @@ func list(m map[string]json.RawMessage, name string) ([]string, error) {
 	}
 	values, ok := strictjson.Texts(raw)
 	if !ok {
-		return nil, causef("%s is neither a string nor an array of strings", name)
+		return nil, report.Causef("%s is neither a string nor an array of strings", name)
 	}
 	return values, nil
 }

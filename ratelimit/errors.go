@@ -2,17 +2,17 @@ package ratelimit
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/gatehouse-go/gatehouse/internal/problem"
+	"github.com/gatehouse-go/gatehouse/internal/report"
 )
 
 // ErrNoKey is what a [KeyFunc] returns for a request that has no key of its
 // kind. The KeyFuncs of this package return errors that wrap it.
-var ErrNoKey error = cause("no key")
+var ErrNoKey error = report.Cause("no key")
 
 // An Error is why a request was refused. Clients learn its status, which
 // limits it violated and when to come back; Reason and Err are for operators.
@@ -91,30 +91,3 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (e *Error) retryAfter() string { return strconv.FormatInt(seconds(e.RetryAfter), 10) }
-
-// detail is the cause for the audit trail.
-func (e *Error) detail() string {
-	if e.Err == nil {
-		return ""
-	}
-	return foreign(e.Err)
-}
-
-// foreign returns the text of an error of this package's own. The text of any
-// other may hold anything, so of that only the type is told.
-func foreign(err error) string {
-	switch own := err.(type) { //nolint:errorlint // what is wrapped in a foreign error is not all it says
-	case cause:
-		return string(own)
-	case *keyError:
-		return own.text
-	}
-	return fmt.Sprintf("%T", err)
-}
-
-// A cause is an error text of this package's own.
-type cause string
-
-func (c cause) Error() string { return string(c) }
-
-func causef(format string, args ...any) cause { return cause(fmt.Sprintf(format, args...)) }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-go/gatehouse/auth/principal"
+	"github.com/gatehouse-go/gatehouse/internal/report"
 	"github.com/gatehouse-go/gatehouse/tlsredirect/clientip"
 )
 
@@ -26,13 +27,13 @@ type KeyFunc func(r *http.Request) (string, error)
 // A keyError says why a request has no key.
 type keyError struct {
 	status int
-	text   string
+	text   report.Cause
 	hint   string // for the operator, if something is wired wrong
 }
 
-func (e *keyError) Error() string   { return e.text }
+func (e *keyError) Error() string   { return string(e.text) }
 func (e *keyError) StatusCode() int { return e.status }
-func (e *keyError) Unwrap() error   { return ErrNoKey }
+func (e *keyError) Unwrap() []error { return []error{e.text, ErrNoKey} }
 
 var errEmptyKey error = &keyError{http.StatusServiceUnavailable, "the key is empty", "the KeyFunc returned an empty key, want an error or a key"}
 
@@ -84,11 +85,11 @@ func ByTenant() KeyFunc {
 
 func byPrincipal(kind string, id func(*principal.Principal) string) KeyFunc {
 	nobody := &keyError{
-		http.StatusServiceUnavailable, "no principal to find the " + kind + " of",
+		http.StatusServiceUnavailable, report.Cause("no principal to find the " + kind + " of"),
 		"requests are counted by " + kind + " and have no principal: put the limiter behind auth's Gate.Handler",
 	}
 	missing := &keyError{
-		http.StatusServiceUnavailable, "the principal has no " + kind,
+		http.StatusServiceUnavailable, report.Cause("the principal has no " + kind),
 		"requests are counted by " + kind + ", and there are principals without one: count these by principal",
 	}
 	return func(r *http.Request) (string, error) {
@@ -123,8 +124,8 @@ func ByHeader(name string) KeyFunc {
 		panic(fmt.Sprintf("ratelimit: ByHeader of %q, want the name of a header", name))
 	}
 	name = textproto.CanonicalMIMEHeaderKey(name)
-	missing := &keyError{status: http.StatusBadRequest, text: "no " + name + " header"}
-	doubled := &keyError{status: http.StatusBadRequest, text: "more than one " + name + " header"}
+	missing := &keyError{status: http.StatusBadRequest, text: report.Cause("no " + name + " header")}
+	doubled := &keyError{status: http.StatusBadRequest, text: report.Cause("more than one " + name + " header")}
 	return func(r *http.Request) (string, error) {
 		values := r.Header[name]
 		switch {

@@ -287,7 +287,7 @@ func (l *Limiter) take(ctx context.Context, dst []Result, key string, cost int64
 		if cost > l.policies[i].Burst {
 			return nil, course{}, &Error{
 				Reason: ReasonCost, Violated: []string{l.shown[i]},
-				Err: causef("a cost of %d, and %q never admits more than %d", cost, l.shown[i], l.policies[i].Burst),
+				Err: report.Causef("a cost of %d, and %q never admits more than %d", cost, l.shown[i], l.policies[i].Burst),
 			}
 		}
 	}
@@ -302,11 +302,11 @@ func (l *Limiter) take(ctx context.Context, dst []Result, key string, cost int64
 		case ctx.Err() != nil:
 			// Not the Store's fault, and a client that hangs up must not gain
 			// by it.
-			return nil, how, &Error{Reason: ReasonStore, Err: cause("the context ended before the Store answered")}
+			return nil, how, &Error{Reason: ReasonStore, Err: report.Cause("the context ended before the Store answered")}
 		case l.failure == FailClosed:
 			return nil, how, &Error{Reason: ReasonStore, RetryAfter: time.Second, Err: err}
 		}
-		how.degraded = foreign(err)
+		how.degraded = report.Detail(err)
 		if l.failure == FailOpen {
 			return nil, how, nil
 		}
@@ -330,7 +330,7 @@ func (l *Limiter) ask(ctx context.Context, key string, cost int64) ([]Result, er
 		return nil, err
 	}
 	if len(results) != len(reqs) {
-		return nil, causef("%d results for %d requests", len(results), len(reqs))
+		return nil, report.Causef("%d results for %d requests", len(results), len(reqs))
 	}
 	return results, nil
 }
@@ -420,14 +420,14 @@ func (l *Limiter) exceeded(results []Result, retryAfter time.Duration) *Error {
 	}
 	text = append(text, "the next in "...)
 	text = append(text, e.RetryAfter.String()...)
-	e.Err = cause(text)
+	e.Err = report.Cause(text)
 	return e
 }
 
 // hint tells the operator what is wired wrong when a request has no key.
 func (l *Limiter) hint(ctx context.Context, err error) {
 	if own, ok := errors.AsType[*keyError](err); ok && own.hint != "" {
-		l.report.Hint(ctx, own.text, own.hint)
+		l.report.Hint(ctx, string(own.text), own.hint)
 	}
 }
 
@@ -439,7 +439,7 @@ func (l *Limiter) refuse(w http.ResponseWriter, r *http.Request, rule string, er
 		h.Set("Retry-After", err.retryAfter())
 	}
 	l.report.Decision(r.Context(), decision.Decision{
-		Effect: decision.Deny, Rule: rule, Reason: err.Reason, Detail: err.detail(), Status: err.StatusCode(),
+		Effect: decision.Deny, Rule: rule, Reason: err.Reason, Detail: report.Detail(err.Err), Status: err.StatusCode(),
 	})
 	l.onError(w, r, err)
 }

@@ -2,7 +2,6 @@ package sanitize
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/gatehouse-go/gatehouse/internal/problem"
@@ -115,20 +114,3 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	problem.Write(w, r, p)
 }
-
-// detail is the cause for the audit trail. The text of a foreign error may hold
-// anything, so of that only the type is told.
-func (e *Error) detail() string {
-	if own, ok := errors.AsType[cause](e.Err); ok {
-		return string(own)
-	}
-	return fmt.Sprintf("%T", e.Err)
-}
-
-// A cause is an error text of this package's own, without anything that the
-// input holds beyond names.
-type cause string
-
-func (c cause) Error() string { return string(c) }
-
-func causef(format string, args ...any) cause { return cause(fmt.Sprintf(format, args...)) }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/gatehouse-go/gatehouse/internal/report"
 )
 
 const (
@@ -100,7 +102,7 @@ func (w *walk) run() *Error {
 			w.track.step(w.scratch)
 		}
 		if value && container == jsontext.KindInvalid && n > 0 {
-			return &Error{Reason: ReasonSyntax, Err: cause("more than one value")}
+			return &Error{Reason: ReasonSyntax, Err: report.Cause("more than one value")}
 		}
 		if kind == '"' {
 			if err := w.text(name); err != nil {
@@ -117,7 +119,7 @@ func (w *walk) run() *Error {
 		switch kind {
 		case '{', '[':
 			if w.dec.StackDepth() > maxDepth {
-				return &Error{Reason: ReasonDepth, Err: causef("nested deeper than %d levels", maxDepth)}
+				return &Error{Reason: ReasonDepth, Err: report.Causef("nested deeper than %d levels", maxDepth)}
 			}
 			w.track.open()
 		case '}', ']':
@@ -200,7 +202,7 @@ func (w *walk) result() *Error {
 	if more := len(w.faults) - 1 + w.dropped; more > 0 {
 		detail += fmt.Sprintf(" and %d more", more)
 	}
-	return &Error{Reason: ReasonUnclean, Faults: w.faults, Truncated: w.dropped > 0, Err: cause(detail)}
+	return &Error{Reason: ReasonUnclean, Faults: w.faults, Truncated: w.dropped > 0, Err: report.Cause(detail)}
 }
 
 // failed says why the decoder gave up. Its own texts quote the document.
@@ -208,12 +210,12 @@ func (w *walk) failed(err error) *Error {
 	e, _ := errors.AsType[*jsontext.SyntacticError](err)
 	if e != nil && errors.Is(err, jsontext.ErrDuplicateName) {
 		f := Fault{fragment(e.JSONPointer), CodeDuplicate, "Must not be there twice."}
-		return &Error{Reason: ReasonDuplicate, Faults: []Fault{f}, Err: cause("duplicate at " + f.Pointer)}
+		return &Error{Reason: ReasonDuplicate, Faults: []Fault{f}, Err: report.Cause("duplicate at " + f.Pointer)}
 	}
 	if e == nil {
-		return &Error{Reason: ReasonSyntax, Err: cause("no value")}
+		return &Error{Reason: ReasonSyntax, Err: report.Cause("no value")}
 	}
-	return &Error{Reason: ReasonSyntax, Err: causef("at byte %d", e.ByteOffset)}
+	return &Error{Reason: ReasonSyntax, Err: report.Causef("at byte %d", e.ByteOffset)}
 }
 
 // fragment is p as a URI fragment, in printable ASCII whatever the names hold.

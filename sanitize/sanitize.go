@@ -231,7 +231,7 @@ func (s *Sanitizer) read(w http.ResponseWriter, r *http.Request) ([]byte, *Error
 		limit = 0 // of unknown length, which may yet be none
 	}
 	if r.ContentLength > limit {
-		return nil, &Error{Reason: ReasonSize, Err: causef("%d bytes, limit is %d", r.ContentLength, limit)}
+		return nil, &Error{Reason: ReasonSize, Err: report.Causef("%d bytes, limit is %d", r.ContentLength, limit)}
 	}
 	var buf bytes.Buffer
 	buf.Grow(int(min(max(r.ContentLength, 0), firstRead)) + bytes.MinRead)
@@ -240,7 +240,7 @@ func (s *Sanitizer) read(w http.ResponseWriter, r *http.Request) ([]byte, *Error
 		if refusal != nil {
 			return nil, refusal
 		}
-		return nil, &Error{Reason: ReasonSize, Err: causef("more than %d bytes", limit)}
+		return nil, &Error{Reason: ReasonSize, Err: report.Causef("more than %d bytes", limit)}
 	}
 	if err != nil {
 		return nil, &Error{Reason: ReasonRead, Err: err}
@@ -260,26 +260,26 @@ type body struct {
 func readable(h http.Header) *Error {
 	for _, coding := range h["Content-Encoding"] {
 		if coding != "" && !strings.EqualFold(coding, "identity") {
-			return &Error{Reason: ReasonEncoding, Err: cause("the body is compressed")}
+			return &Error{Reason: ReasonEncoding, Err: report.Cause("the body is compressed")}
 		}
 	}
 	types := h["Content-Type"]
 	if len(types) != 1 {
-		return &Error{Reason: ReasonMediaType, Err: causef("%d Content-Type headers", len(types))}
+		return &Error{Reason: ReasonMediaType, Err: report.Causef("%d Content-Type headers", len(types))}
 	}
 	if types[0] == "application/json" {
 		return nil
 	}
 	media, params, err := mime.ParseMediaType(types[0])
 	if err != nil {
-		return &Error{Reason: ReasonMediaType, Err: cause("Content-Type is malformed")}
+		return &Error{Reason: ReasonMediaType, Err: report.Cause("Content-Type is malformed")}
 	}
 	subtype, ok := strings.CutPrefix(media, "application/")
 	if !ok || subtype != "json" && (!strings.HasSuffix(subtype, "+json") || subtype == "+json") {
-		return &Error{Reason: ReasonMediaType, Err: causef("Content-Type is %.64q", media)}
+		return &Error{Reason: ReasonMediaType, Err: report.Causef("Content-Type is %.64q", media)}
 	}
 	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
-		return &Error{Reason: ReasonMediaType, Err: causef("charset is %.32q", charset)}
+		return &Error{Reason: ReasonMediaType, Err: report.Causef("charset is %.32q", charset)}
 	}
 	return nil
 }
@@ -296,7 +296,7 @@ func (s *Sanitizer) refuse(w http.ResponseWriter, r *http.Request, err *Error) {
 		s.report.Hint(ctx, err.Reason, "refused a body that Text would change: set Fields for strings that may hold such text")
 	}
 	s.report.Decision(ctx, decision.Decision{
-		Effect: decision.Deny, Reason: err.Reason, Detail: err.detail(), Status: err.StatusCode(),
+		Effect: decision.Deny, Reason: err.Reason, Detail: report.Detail(err.Err), Status: err.StatusCode(),
 	})
 	s.onError(w, r, err)
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/gatehouse-go/gatehouse/audit/decision"
+	"github.com/gatehouse-go/gatehouse/internal/report"
 )
 
 // maxNesting bounds how deep a value may reach through pointers, containers
@@ -40,7 +41,7 @@ func (s *Sanitizer) CleanStruct(ctx context.Context, v any) error {
 		d.Effect, d.Reason = decision.Modify, "cleaned"
 	}
 	if err != nil {
-		d.Effect, d.Reason, d.Detail = decision.Deny, err.Reason, err.detail()
+		d.Effect, d.Reason, d.Detail = decision.Deny, err.Reason, report.Detail(err.Err)
 	}
 	s.report.Decision(ctx, d)
 	if err != nil {
@@ -51,7 +52,7 @@ func (s *Sanitizer) CleanStruct(ctx context.Context, v any) error {
 
 func (s *Sanitizer) cleanStruct(v reflect.Value) (changed bool, err *Error) {
 	if v.Kind() != reflect.Pointer || v.IsNil() {
-		return false, &Error{Reason: ReasonTarget, Err: cause("CleanStruct wants a pointer that is not nil")}
+		return false, &Error{Reason: ReasonTarget, Err: report.Cause("CleanStruct wants a pointer that is not nil")}
 	}
 	p, err := s.plans.of(v.Type(), Plain)
 	if err != nil {
@@ -112,7 +113,7 @@ func (ps *plans) of(t reflect.Type, p Policy) (*plan, *Error) {
 	var c compiler
 	made = c.compile(t, p)
 	if len(c.faults) > 0 {
-		return nil, &Error{Reason: ReasonTag, Err: cause(c.faults[0])}
+		return nil, &Error{Reason: ReasonTag, Err: report.Cause(c.faults[0])}
 	}
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -232,7 +233,7 @@ func (c *cleaning) clean(p *plan, v reflect.Value) (changed bool) {
 		return false
 	}
 	if c.depth == maxNesting {
-		c.err = &Error{Reason: ReasonDepth, Err: causef("nested deeper than %d levels", maxNesting)}
+		c.err = &Error{Reason: ReasonDepth, Err: report.Causef("nested deeper than %d levels", maxNesting)}
 		return false
 	}
 	c.depth++

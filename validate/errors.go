@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"path"
-	"runtime"
-	"strconv"
 	"strings"
 
 	"github.com/gatehouse-go/gatehouse/internal/problem"
+	"github.com/gatehouse-go/gatehouse/internal/report"
 )
 
 // maxAnswer is the most bytes that the list of faults takes in an answer,
@@ -125,13 +123,7 @@ func (e *Error) detail() string {
 	if e.Truncated {
 		b.WriteString(", …")
 	}
-	if e.Err != nil {
-		if own, ok := errors.AsType[cause](e.Err); ok {
-			b.WriteString(string(own))
-		} else { // the text of a foreign error may hold anything
-			fmt.Fprintf(&b, "%T", e.Err)
-		}
-	}
+	b.WriteString(report.Detail(e.Err))
 	return b.String()
 }
 
@@ -194,32 +186,8 @@ func bounded(faults []Fault) (list []json.RawMessage, truncated bool) {
 	return list, false
 }
 
-// A cause is an error text of this package's own.
-type cause string
-
-func (c cause) Error() string { return string(c) }
-
 // panicked is the error for a panic in code that this package was given. What
 // was thrown may hold what a client sent: only its type is told, and where.
 func panicked(stage string, thrown any) *Error {
-	return &Error{Reason: ReasonPanic, Err: cause(fmt.Sprintf("%s panicked with %T%s", stage, thrown, panicSite()))}
-}
-
-// panicSite returns where the panic that is being recovered was thrown.
-func panicSite() string {
-	var pcs [32]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs[:])])
-	thrown := false
-	for {
-		f, more := frames.Next()
-		switch {
-		case f.Function == "runtime.gopanic":
-			thrown = true
-		case thrown && !strings.HasPrefix(f.Function, "runtime."):
-			return " at " + path.Base(f.File) + ":" + strconv.Itoa(f.Line)
-		}
-		if !more {
-			return ""
-		}
-	}
+	return &Error{Reason: ReasonPanic, Err: report.Cause(fmt.Sprintf("%s panicked with %T at %s", stage, thrown, report.PanicSite()))}
 }

@@ -66,11 +66,12 @@ type server struct {
 	ca           string
 	client       *http.Client
 
-	mu     sync.Mutex
-	banner []string
-	trail  []string
-	log    bytes.Buffer
-	ended  chan struct{}
+	banner []string // complete when the service is ready
+
+	mu    sync.Mutex
+	trail []string
+	log   bytes.Buffer
+	ended chan struct{}
 }
 
 func start(t *testing.T, args ...string) *server {
@@ -97,9 +98,8 @@ func start(t *testing.T, args ...string) *server {
 	reading.Go(func() { s.readLog(stderr) })
 	go func() { reading.Wait(); close(s.ended) }()
 	t.Cleanup(func() { s.stop(t, syscall.SIGTERM) })
-	select {
-	case <-ready:
-	case <-s.ended:
+	<-ready
+	if len(s.banner) == 0 {
 		t.Fatalf("the service ended: %s", s.logged())
 	}
 	first := s.banner[0]
@@ -127,16 +127,17 @@ func start(t *testing.T, args ...string) *server {
 func (s *server) readOut(out io.Reader, ready chan<- struct{}) {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		line := lines.Text()
-		s.mu.Lock()
-		if strings.HasPrefix(line, "{") {
-			s.trail = append(s.trail, line)
-		} else {
-			s.banner = append(s.banner, line)
+		s.banner = append(s.banner, lines.Text())
+		if strings.HasPrefix(lines.Text(), "Each request") {
+			break
 		}
-		s.mu.Unlock()
-		if strings.HasPrefix(line, "Each request") {
-			close(ready)
+	}
+	close(ready)
+	for lines.Scan() {
+		if line := lines.Text(); line != "" {
+			s.mu.Lock()
+			s.trail = append(s.trail, line)
+			s.mu.Unlock()
 		}
 	}
 }

@@ -5,10 +5,7 @@ package report
 import (
 	"context"
 	"log/slog"
-	"strings"
 	"sync"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/gatehouse-go/gatehouse/audit/decision"
 )
@@ -35,7 +32,7 @@ func New(layer string, log *slog.Logger, hook Hook) *Reporter {
 // Decision reports d, whose Layer it fills in. A refusal is also logged.
 func (r *Reporter) Decision(ctx context.Context, d decision.Decision) {
 	d.Layer = r.layer
-	d.Rule, d.Detail = printable(d.Rule), printable(d.Detail)
+	d.Rule, d.Detail = Printable(d.Rule), Printable(d.Detail)
 	decision.Add(ctx, d)
 	if r.hook != nil {
 		r.hook(ctx, d)
@@ -74,20 +71,4 @@ func (r *Reporter) Hint(ctx context.Context, cause, message string, attrs ...slo
 	if _, again := r.told.LoadOrStore(cause, struct{}{}); !again {
 		r.log.LogAttrs(ctx, slog.LevelWarn, r.layer+": "+message, attrs...)
 	}
-}
-
-// printable replaces what could forge a line or turn its direction: details
-// may quote what a client sent, and a log's viewer trusts its bytes.
-func printable(s string) string {
-	for _, c := range s {
-		if c == utf8.RuneError || !unicode.IsPrint(c) {
-			return strings.Map(func(c rune) rune {
-				if !unicode.IsPrint(c) {
-					return utf8.RuneError
-				}
-				return c
-			}, s)
-		}
-	}
-	return s
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"strings"
@@ -161,5 +163,56 @@ func BenchmarkDecisionUnheard(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		r.Decision(ctx, decision.Decision{Effect: decision.Allow, Rule: "Bearer", Reason: "admitted"})
+	}
+}
+
+func TestDetail(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"none", nil, ""},
+		{"own", report.Causef("%d headers", 2), "2 headers"},
+		{"own, wrapped", fmt.Errorf("secret: %w", report.Cause("no key")), "no key"},
+		{"foreign", errors.New("secret"), "*errors.errorString"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if got := report.Detail(tt.err); got != tt.want {
+				t.Errorf("Detail = %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestPanicSite(t *testing.T) {
+	t.Parallel()
+	if got := report.PanicSite(); got != "" {
+		t.Errorf("PanicSite = %q without a panic", got)
+	}
+	var site string
+	func() {
+		defer func() { site, _ = report.PanicSite(), recover() }()
+		_ = []int{}[len(site)]
+	}()
+	if !strings.Contains(site, "TestPanicSite") || !strings.Contains(site, "report_test.go:") {
+		t.Errorf("PanicSite = %q, want this function and file", site)
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ in, want string }{
+		{"", ""},
+		{"Grüße, 世界 e\u0301", "Grüße, 世界 e\u0301"},
+		{"a\nb\x1b[31m\x7f", "a\ufffdb\ufffd[31m\ufffd"},
+		{"a\u202eb\u200bc\u2028d\u00a0e\ufe0ff\u3164g", "a\ufffdb\ufffdc\ufffdd\ufffde\ufffdf\ufffdg"},
+		{"a\xffb", "a\ufffdb"},
+	} {
+		if got := report.Printable(tt.in); got != tt.want {
+			t.Errorf("Printable(%q) = %q, want %q", tt.in, got, tt.want)
+		}
 	}
 }
