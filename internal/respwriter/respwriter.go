@@ -54,7 +54,7 @@ type Recorder struct {
 func Wrap(w http.ResponseWriter, r *http.Request, opts Options) (http.ResponseWriter, *Recorder) {
 	rec := &Recorder{base: w, opts: opts, head: r.Method == http.MethodHead, upgrades: r.ProtoMajor < 2}
 	_, flush := w.(http.Flusher)
-	_, hijack := w.(http.Hijacker)
+	hijack := hijacks(w)
 	_, push := w.(http.Pusher)
 	// net/http's two writers and the plain ones; a mixture that none of these
 	// fits is still reached through Unwrap.
@@ -65,8 +65,25 @@ func Wrap(w http.ResponseWriter, r *http.Request, opts Options) (http.ResponseWr
 		return http2{flusher{(*writer)(rec)}}, rec
 	case flush:
 		return flusher{(*writer)(rec)}, rec
+	case hijack:
+		return hijacker{(*writer)(rec)}, rec
 	}
 	return plain{(*writer)(rec)}, rec
+}
+
+// hijacks reports whether w or a writer beneath it gives the connection away:
+// [http.ResponseController] would find that one, and pass by the Recorder.
+func hijacks(w http.ResponseWriter) bool {
+	for {
+		if _, ok := w.(http.Hijacker); ok {
+			return true
+		}
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return false
+		}
+		w = u.Unwrap()
+	}
 }
 
 // Status returns the status on the wire, 0 if no final status went out.

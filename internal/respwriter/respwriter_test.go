@@ -584,6 +584,38 @@ func TestBeforeIsAskedUnderAForeignWrapper(t *testing.T) {
 	}
 }
 
+// TestHijackUnderAForeignWrapper: nor is the connection given away past the
+// Recorder.
+func TestHijackUnderAForeignWrapper(t *testing.T) {
+	t.Parallel()
+	for _, allowed := range []bool{false, true} {
+		var rec *respwriter.Recorder
+		var err error
+		done := make(chan struct{})
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer close(done)
+			var wrapped http.ResponseWriter
+			wrapped, rec = respwriter.Wrap(opaque{w}, r, respwriter.Options{Before: func(int) bool { return allowed }})
+			var conn net.Conn
+			if conn, _, err = http.NewResponseController(wrapped).Hijack(); err == nil {
+				err = conn.Close()
+			}
+		}))
+		resp, getErr := server.Client().Get(server.URL)
+		if getErr == nil {
+			_ = resp.Body.Close()
+		}
+		<-done
+		server.Close()
+		if allowed && err != nil || !allowed && !errors.Is(err, respwriter.ErrBlocked) {
+			t.Errorf("allowed %t: Hijack = %v", allowed, err)
+		}
+		if rec.Hijacked() != allowed || rec.Blocked() == allowed {
+			t.Errorf("allowed %t: hijacked = %t, blocked = %t", allowed, rec.Hijacked(), rec.Blocked())
+		}
+	}
+}
+
 // TestBeforeThatPanics: a response that was not allowed stays refused.
 func TestBeforeThatPanics(t *testing.T) {
 	t.Parallel()

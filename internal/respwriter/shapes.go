@@ -11,11 +11,12 @@ import (
 // methods of the writer that it stands for and no other. All of them are one
 // pointer wide: choosing one allocates nothing.
 type (
-	plain   struct{ *writer }
-	flusher struct{ *writer }
-	http1   struct{ flusher }
-	http2   struct{ flusher }
-	writer  Recorder
+	plain    struct{ *writer }
+	hijacker struct{ *writer }
+	flusher  struct{ *writer }
+	http1    struct{ flusher }
+	http2    struct{ flusher }
+	writer   Recorder
 )
 
 func (w *writer) rec() *Recorder { return (*Recorder)(w) }
@@ -34,6 +35,8 @@ func (w *writer) FlushError() error { return w.rec().flush() }
 func (w flusher) Flush() { _ = w.rec().flush() }
 
 func (w http1) ReadFrom(src io.Reader) (int64, error) { return w.rec().readFrom(src) }
+
+func (w hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.rec().hijack() }
 
 func (w http1) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.rec().hijack() }
 
