@@ -321,7 +321,7 @@ func TestParseDocumentIsStrict(t *testing.T) {
 		{"trailing comma", `{"roles":{},}`, "rbac: document: not JSON from byte 13 on"},
 		{"comment", `{} // all`, "rbac: document: not JSON from byte 4 on"},
 		{"trailing data", `{"roles":{}}{"roles":{}}`, "rbac: document: not JSON from byte 13 on"},
-		{"byte order mark", "\ufeff{}", "rbac: document: not JSON from byte 1 on"},
+		{"byte order mark", "\ufeff{}", "rbac: document: not JSON but a byte order mark first"},
 		{"NUL behind", "{}\x00", "rbac: document: not JSON from byte 3 on"},
 		{"single quotes", `{'roles':{}}`, "rbac: document: not JSON from byte 2 on"},
 		{"broken UTF-8 in a value", "{\"version\":\"\xff\"}", "rbac: document: not UTF-8"},

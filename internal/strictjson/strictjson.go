@@ -8,6 +8,7 @@
 package strictjson
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strconv"
@@ -39,6 +40,9 @@ func (e *Error) Error() string {
 func Members(raw []byte) (map[string]json.RawMessage, error) {
 	if !utf8.Valid(raw) {
 		return nil, &Error{Text: "not UTF-8"}
+	}
+	if bytes.HasPrefix(raw, []byte("\ufeff")) {
+		return nil, &Error{Text: "not JSON but a byte order mark first"}
 	}
 	var m map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &m); err != nil {

@@ -33,6 +33,7 @@ func TestMembers(t *testing.T) {
 		{"U+FFFD itself", "{\"a\":\"\ufffd\\ufffd\"}", "a=\"\ufffd\\ufffd\""},
 		{"as deep as may be", deep(32), `a=` + strings.Repeat("[", 32) + strings.Repeat("]", 32)},
 
+		{"byte order mark", "\ufeff{}", `!not JSON but a byte order mark first`},
 		{"nothing", ``, `!not JSON from byte 0 on`},
 		{"null", `null`, `!not a JSON object`},
 		{"array", `[]`, `!not a JSON object`},
