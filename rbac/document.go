@@ -126,8 +126,16 @@ func (b bitset) union(o bitset) {
 
 // compiled is a Document ready for questions. It is immutable.
 type compiled struct {
-	version string
-	roles   map[string]bitset
+	name  string // for decisions
+	roles map[string]bitset
+}
+
+// detail adds the document's name to what else there is to say.
+func (c *compiled) detail(more string) string {
+	if c.name == "" || more == "" {
+		return c.name + more
+	}
+	return c.name + "; " + more
 }
 
 // A compiler makes a Document ready for questions.
@@ -166,7 +174,11 @@ func (c *compiler) compile() (*compiled, []error) {
 		}
 		c.resolve(role)
 	}
-	return &compiled{c.doc.Version, c.sets}, c.errs
+	name := c.doc.Version
+	if name != "" {
+		name = "document " + name
+	}
+	return &compiled{name, c.sets}, c.errs
 }
 
 func (c *compiler) fault(format string, args ...any) {

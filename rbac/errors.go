@@ -11,6 +11,7 @@ const (
 	ReasonUnauthenticated = "unauthenticated" // nobody to ask about
 	ReasonPermission      = "permission"      // the caller's roles do not have it
 	ReasonUndecided       = "undecided"       // a handler answered without anybody having decided
+	ReasonRedirect        = "redirect"        // so did a redirect, which may be a router's own
 )
 
 // An Error is why a request was refused.
@@ -32,6 +33,8 @@ func (e *Error) StatusCode() int {
 		return http.StatusUnauthorized
 	case ReasonPermission:
 		return http.StatusForbidden
+	case ReasonRedirect:
+		return http.StatusNotFound
 	}
 	return http.StatusInternalServerError
 }
@@ -46,6 +49,8 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 		p.Detail = "This resource needs credentials."
 	case http.StatusForbidden:
 		p.Detail = "You may not do this."
+	case http.StatusNotFound:
+		p.Detail = "There is nothing here."
 	case http.StatusInternalServerError:
 		p.Detail = "The service failed to decide about this request."
 	}

@@ -213,8 +213,12 @@ func TestGuard(t *testing.T) {
 							t.Errorf("%s, undecided: %s, want the handler's own answer", b.name, got.all)
 						}
 					} else {
-						if got.status != http.StatusInternalServerError || got.header.Get("Content-Type") != "application/problem+json" {
-							t.Errorf("%s, undecided: %s, want a problem 500", b.name, got.all)
+						status := http.StatusInternalServerError
+						if b.name == "302" {
+							status = http.StatusNotFound // any scanner may cause a router's redirect
+						}
+						if got.status != status || got.header.Get("Content-Type") != "application/problem+json" {
+							t.Errorf("%s, undecided: %s, want a problem %d", b.name, got.all, status)
 						}
 						if strings.Contains(got.all, secret) || len(got.header["Trailer"]) > 0 {
 							t.Errorf("%s, undecided: the handler's headers or body got out: %s", b.name, got.all)
@@ -223,7 +227,7 @@ func TestGuard(t *testing.T) {
 							t.Errorf("%s, undecided: the outer layer's header is gone: %s", b.name, got.all)
 						}
 						var p struct{ Status int }
-						if err := json.Unmarshal([]byte(got.body), &p); err != nil || p.Status != 500 {
+						if err := json.Unmarshal([]byte(got.body), &p); err != nil || p.Status != status {
 							t.Errorf("%s, undecided: body = %q, want one problem", b.name, got.body)
 						}
 					}
@@ -415,13 +419,13 @@ func TestPathsAndMethods(t *testing.T) {
 		{"GET /nowhere", 404, ""},
 		// Row 1: dirty paths. ServeMux redirects to the clean one, and a
 		// redirect is an answer that nobody decided on.
-		{"GET /public/../admin/users", 500, ""},
-		{"GET /public/./../admin/users", 500, ""},
-		{"GET /public//../admin/users", 500, ""},
-		{"GET //admin/users", 500, ""},
-		{"GET /public/..//admin/users", 500, ""},
-		{"GET /./admin/users", 500, ""},
-		{"GET http://api.example.com/public/../admin/users", 500, ""},
+		{"GET /public/../admin/users", 404, ""},
+		{"GET /public/./../admin/users", 404, ""},
+		{"GET /public//../admin/users", 404, ""},
+		{"GET //admin/users", 404, ""},
+		{"GET /public/..//admin/users", 404, ""},
+		{"GET /./admin/users", 404, ""},
+		{"GET http://api.example.com/public/../admin/users", 404, ""},
 		{"GET *", 400, ""},
 		{"GET admin/users", 400, ""},
 		{"GET /public/..;/admin/users", 200, "public"},
@@ -443,9 +447,9 @@ func TestPathsAndMethods(t *testing.T) {
 		{"GET /orders/7?/../../admin/users", 200, "read"},
 		{"GET /orders/..%2fadmin%2fusers", 200, "read"},
 		// Row 3: a pattern that ServeMux reports for its own redirects.
-		{"GET /public", 500, ""},
-		{"GET /any", 500, ""},
-		{"CONNECT /any", 500, ""},
+		{"GET /public", 404, ""},
+		{"GET /any", 404, ""},
+		{"CONNECT /any", 404, ""},
 		// Row 4: methods.
 		{"HEAD /orders/7", 200, "read"},
 		{"HEAD /admin/users", 403, ""},

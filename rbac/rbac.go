@@ -17,7 +17,7 @@
 //		Roles: map[string]rbac.Role{"customer": {Allow: []string{"orders:*"}}},
 //	}})
 //	…
-//	mux.Handle("GET /orders", gate.Handler(policy.Require(OrdersRead)(list)))
+//	mux.Handle("GET /orders", gate.Handler(policy.Require(OrdersRead)(http.HandlerFunc(list))))
 //	http.ListenAndServe(addr, policy.Handler(mux))
 //
 // # What it protects against
@@ -78,7 +78,8 @@ type Config struct {
 	// OnDecision is called with each decision, also without an audit trail.
 	OnDecision func(ctx context.Context, d decision.Decision)
 
-	// ErrorHandler answers refused requests. If nil, it is WriteError.
+	// ErrorHandler answers refused requests; err is an *Error. If nil, it is
+	// WriteError.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
 	// Logger is told of each refusal. If nil, nothing is logged.
@@ -189,15 +190,15 @@ func (p *Policy) require(perms []string, join string, may func(*principal.Princi
 				// RFC 9110 section 15.5.2 wants a challenge; which scheme the
 				// service speaks is not known here.
 				w.Header().Set("WWW-Authenticate", "Bearer")
-				p.report.Hint(r.Context(), ReasonUnauthenticated, "no principal in the context: put auth's Gate.Handler before Require")
+				p.report.Hint(r.Context(), ReasonUnauthenticated, "no principal with Issuer and Subject in the context: put auth's Gate.Handler before Require")
 				p.refuse(w, r, &Error{ReasonUnauthenticated, slices.Clone(perms)}, rule, "")
 				return
 			}
 			if !may(who) {
-				p.refuse(w, r, &Error{ReasonPermission, slices.Clone(perms)}, rule, roles(who))
+				p.refuse(w, r, &Error{ReasonPermission, slices.Clone(perms)}, rule, p.rules.detail(roles(who)))
 				return
 			}
-			p.report.Decision(r.Context(), decision.Decision{Effect: decision.Allow, Rule: rule, Reason: "granted", Detail: p.rules.version})
+			p.report.Decision(r.Context(), decision.Decision{Effect: decision.Allow, Rule: rule, Reason: "granted", Detail: p.rules.detail("")})
 			pass.On(next, w, r)
 		})
 	}
@@ -220,9 +221,13 @@ func Public(reason string) func(http.Handler) http.Handler {
 // Handler is the guard around a router: no response with a status below 400
 // starts before Require, RequireAny or Public decided. A handler that answers
 // without one gets its answer replaced by 500. Errors, such as the router's
-// own 404 and 405, pass. A redirect is an answer, also the one that a router
-// makes up for a path such as //orders: it names a route that nobody asked
-// for yet. It panics if p is nil.
+// own 404 and 405, pass.
+//
+// A redirect is an answer, too, also the one that a router makes up itself,
+// from //orders to /orders, or from /dir to /dir/ where only the latter is
+// registered (ServeMux, gorilla/mux with StrictSlash). Nobody decided that the
+// client may know of the place that it names, so the client gets 404: register
+// each spelling that clients may use. It panics if p is nil.
 func (p *Policy) Handler(next http.Handler) http.Handler {
 	if p == nil {
 		panic("rbac: Handler of a nil *Policy")
@@ -242,16 +247,21 @@ func (p *Policy) Handler(next http.Handler) http.Handler {
 			clear(h)
 			maps.Copy(h, before)
 		}
-		undecided := func() bool {
+		undecided := func(status int) bool {
 			if record.Has(layer) {
 				return false
 			}
 			restore()
-			p.refuse(w, r.WithContext(ctx), &Error{Reason: ReasonUndecided}, "guard", "a handler answered without Require, RequireAny or Public before it")
+			err, detail := &Error{Reason: ReasonUndecided}, "a handler answered without Require, RequireAny or Public before it"
+			switch status {
+			case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+				err, detail = &Error{Reason: ReasonRedirect}, "a redirect without Require, RequireAny or Public before it, such as a router's own"
+			}
+			p.refuse(w, r.WithContext(ctx), err, "guard", detail)
 			return true
 		}
 		inner, rec := respwriter.Wrap(w, r, respwriter.Options{
-			Before:        func(status int) bool { return status >= http.StatusBadRequest || !undecided() },
+			Before:        func(status int) bool { return status >= http.StatusBadRequest || !undecided(status) },
 			Informational: func() bool { return record.Has(layer) },
 		})
 		pass.With(ctx, next, inner, r)
@@ -259,7 +269,7 @@ func (p *Policy) Handler(next http.Handler) http.Handler {
 		case rec.Blocked():
 			restore() // or HTTP/2 sends what was set since as trailers
 		case rec.Status() == 0: // a silent 200
-			undecided()
+			undecided(http.StatusOK)
 		}
 	})
 }

@@ -294,15 +294,15 @@ func TestDecisions(t *testing.T) {
 	}{
 		{
 			"granted", as("reader"), func(o *orders) func(http.Handler) http.Handler { return o.policy.Require(o.read) },
-			decision.Decision{Layer: "rbac", Effect: decision.Allow, Rule: "orders:read", Reason: "granted", Detail: "v7"},
+			decision.Decision{Layer: "rbac", Effect: decision.Allow, Rule: "orders:read", Reason: "granted", Detail: "document v7"},
 		},
 		{
 			"all of", as("reader"), func(o *orders) func(http.Handler) http.Handler { return o.policy.Require(o.read, o.write) },
-			decision.Decision{Layer: "rbac", Effect: decision.Deny, Rule: "orders:read orders:write", Reason: rbac.ReasonPermission, Detail: `roles ["reader"]`, Status: 403},
+			decision.Decision{Layer: "rbac", Effect: decision.Deny, Rule: "orders:read orders:write", Reason: rbac.ReasonPermission, Detail: `document v7; roles ["reader"]`, Status: 403},
 		},
 		{
 			"any of", as(), func(o *orders) func(http.Handler) http.Handler { return o.policy.RequireAny(o.remove, o.write) },
-			decision.Decision{Layer: "rbac", Effect: decision.Deny, Rule: "orders:remove | orders:write", Reason: rbac.ReasonPermission, Detail: `roles []`, Status: 403},
+			decision.Decision{Layer: "rbac", Effect: decision.Deny, Rule: "orders:remove | orders:write", Reason: rbac.ReasonPermission, Detail: `document v7; roles []`, Status: 403},
 		},
 		{
 			"nobody", context.Background(), func(o *orders) func(http.Handler) http.Handler { return o.policy.Require(o.read) },
@@ -349,13 +349,13 @@ func TestHint(t *testing.T) {
 	o := newOrders(t, rbac.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	h := o.policy.Require(o.read)(handler(""))
 	serve(h, as("nobody"))
-	if strings.Contains(log.String(), "no principal in the context") {
+	if strings.Contains(log.String(), "no principal with Issuer and Subject in the context") {
 		t.Errorf("a hint for a caller who is known: %s", &log)
 	}
 	for range 3 {
 		serve(h, context.Background())
 	}
-	if n := strings.Count(log.String(), "no principal in the context"); n != 1 {
+	if n := strings.Count(log.String(), "no principal with Issuer and Subject in the context"); n != 1 {
 		t.Errorf("%d hints, want 1\n%s", n, &log)
 	}
 }

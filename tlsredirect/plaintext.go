@@ -53,12 +53,13 @@ type PlaintextEvent struct {
 
 // credentialHeaders are in canonical form.
 var credentialHeaders = []string{ //nolint:gochecknoglobals // immutable
-	"Authorization", "Proxy-Authorization", "Cookie", "X-Api-Key", "Api-Key", "X-Auth-Token", "X-Access-Token",
+	"Authorization", "Proxy-Authorization", "Cookie", "X-Api-Key", "Api-Key", "Apikey", "X-Auth-Token", "X-Access-Token",
+	"X-Csrf-Token", "X-Session-Token", "X-Vault-Token", "X-Amz-Security-Token", "Private-Token", "X-Goog-Api-Key",
 }
 
 var credentialParams = []string{ //nolint:gochecknoglobals // immutable
-	"?access_token", "?api_key", "?apikey", "?auth_token", "?client_secret", "?id_token",
-	"?password", "?refresh_token", "?secret", "?session", "?sessionid", "?token",
+	"?access_token", "?api_key", "?api-key", "?apikey", "?auth", "?auth_token", "?client_secret", "?code", "?id_token", "?jwt", "?key",
+	"?passwd", "?password", "?pwd", "?refresh_token", "?secret", "?session", "?sessionid", "?sig", "?signature", "?token",
 }
 
 // credentials names what in r carries credentials.
@@ -72,7 +73,7 @@ func credentials(r *http.Request) []string {
 	if r.URL.User != nil { // http://user:password@host/ as a request target
 		names = append(names, "userinfo")
 	}
-	for param := range strings.SplitSeq(r.URL.RawQuery, "&") {
+	for param := range strings.FieldsFuncSeq(r.URL.RawQuery, func(c rune) bool { return c == '&' || c == ';' }) {
 		name, _, _ := strings.Cut(param, "=")
 		if strings.ContainsAny(name, "%+") {
 			name, _ = url.QueryUnescape(name) // "" if no server could read it either

@@ -13,9 +13,9 @@ import (
 )
 
 // Server is what [Run] serves. Handler, TLS and one of Addr and Listener are
-// required; any other zero field means the default. Timeouts cannot be
-// switched off: a handler that streams moves its own deadlines with
-// [http.ResponseController].
+// required, unless plain HTTP is all that is served, behind a proxy; any other
+// zero field means the default. Timeouts cannot be switched off: a handler that
+// streams moves its own deadlines with [http.ResponseController].
 type Server struct {
 	_ [0]func() // keyed literals only
 
@@ -28,11 +28,14 @@ type Server struct {
 	// Addr is the TCP address to serve HTTPS on, such as ":443".
 	Addr string
 
-	// Listener serves instead of Addr, without TLS of its own.
+	// Listener serves instead of Addr. It accepts TCP connections; Run puts TLS
+	// on top.
 	Listener net.Listener
 
-	// PlainHandler answers requests over plain HTTP: [Redirector.PlainHandler],
-	// behind whatever records requests.
+	// PlainHandler answers requests over plain HTTP: beside HTTPS it is
+	// [Redirector.PlainHandler] behind whatever records requests, and behind a
+	// proxy that ends TLS it is the application behind [Redirector.Handler],
+	// with the proxy in [Config.Trust].
 	PlainHandler http.Handler
 
 	// PlainAddr is the TCP address to serve plain HTTP on, such as ":80". If
@@ -43,7 +46,7 @@ type Server struct {
 	PlainListener net.Listener
 
 	// OnReady, if not nil, is called once connections are accepted, with the
-	// addresses; plain is nil if plain HTTP is not served.
+	// addresses; nil for the one that is not served.
 	OnReady func(https, plain net.Addr)
 
 	// ReadHeaderTimeout, ReadTimeout, WriteTimeout and IdleTimeout are those
@@ -68,10 +71,11 @@ type Server struct {
 func (s Server) check() (Server, error) {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("tlsredirect: "+format, args...)) }
-	if s.Handler == nil {
+	if s.secure() && s.Handler == nil {
 		bad("Server.Handler is nil, want the application")
 	}
 	switch {
+	case !s.secure():
 	case s.TLS == nil:
 		bad("Server.TLS is nil, want TLSConfig with certificates")
 	case len(s.TLS.Certificates) == 0 && s.TLS.GetCertificate == nil && s.TLS.GetConfigForClient == nil:
@@ -79,7 +83,7 @@ func (s Server) check() (Server, error) {
 	case s.TLS.MinVersion != 0 && s.TLS.MinVersion < tls.VersionTLS12:
 		bad("Server.TLS.MinVersion is %s, want TLS 1.2 or later", tls.VersionName(s.TLS.MinVersion))
 	}
-	if (s.Addr == "") == (s.Listener == nil) {
+	if s.secure() && (s.Addr == "") == (s.Listener == nil) {
 		bad("Server.Addr is %q and Listener is %T, want one of the two", s.Addr, s.Listener)
 	}
 	plain := s.PlainAddr != "" || s.PlainListener != nil
@@ -116,6 +120,13 @@ func (s Server) check() (Server, error) {
 	return s, errors.Join(errs...)
 }
 
+// secure reports whether HTTPS is to be served: unless all there is is for
+// plain HTTP.
+func (s Server) secure() bool {
+	return s.Handler != nil || s.TLS != nil || s.Addr != "" || s.Listener != nil ||
+		s.PlainHandler == nil && s.PlainAddr == "" && s.PlainListener == nil
+}
+
 func (s Server) server(h http.Handler) *http.Server {
 	handler := slog.DiscardHandler
 	if s.Logger != nil {
@@ -139,7 +150,7 @@ func (s Server) server(h http.Handler) *http.Server {
 func (s Server) listen(ctx context.Context) (https, plain net.Listener, err error) {
 	https, plain = s.Listener, s.PlainListener
 	var lc net.ListenConfig
-	if https == nil {
+	if https == nil && s.Addr != "" {
 		if https, err = lc.Listen(ctx, "tcp", s.Addr); err != nil {
 			if plain != nil {
 				_ = plain.Close()
@@ -149,15 +160,17 @@ func (s Server) listen(ctx context.Context) (https, plain net.Listener, err erro
 	}
 	if plain == nil && s.PlainAddr != "" {
 		if plain, err = lc.Listen(ctx, "tcp", s.PlainAddr); err != nil {
-			_ = https.Close()
+			if https != nil {
+				_ = https.Close()
+			}
 			return nil, nil, fmt.Errorf("tlsredirect: plain HTTP: %w", err)
 		}
 	}
 	return https, plain, nil
 }
 
-// Run serves HTTPS, and plain HTTP beside it, until ctx is done or one of the
-// two fails, which ends the other. Then no connection is accepted any more,
+// Run serves HTTPS, plain HTTP, or most often both, until ctx is done or one of
+// the two fails, which ends the other. Then no connection is accepted any more,
 // requests in flight may finish, and those that take longer than
 // ShutdownTimeout are cut off, which is an error.
 //
@@ -173,13 +186,17 @@ func Run(ctx context.Context, s Server) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = https.Close() }() // most often again
-	secure := s.server(s.Handler)
-	secure.TLSConfig = s.TLS.Clone()
-	servers := []*http.Server{secure}
+	var servers []*http.Server
+	var httpsAddr, plainAddr net.Addr
 	ended := make(chan error, 2)
-	go func() { ended <- named("HTTPS", secure.ServeTLS(https, "", "")) }()
-	var plainAddr net.Addr
+	if https != nil {
+		defer func() { _ = https.Close() }() // most often again
+		httpsAddr = https.Addr()
+		server := s.server(s.Handler)
+		server.TLSConfig = s.TLS.Clone()
+		servers = append(servers, server)
+		go func() { ended <- named("HTTPS", server.ServeTLS(https, "", "")) }()
+	}
 	if plain != nil {
 		defer func() { _ = plain.Close() }()
 		plainAddr = plain.Addr()
@@ -188,7 +205,7 @@ func Run(ctx context.Context, s Server) error {
 		go func() { ended <- named("plain HTTP", server.Serve(plain)) }()
 	}
 	if s.OnReady != nil {
-		s.OnReady(https.Addr(), plainAddr)
+		s.OnReady(httpsAddr, plainAddr)
 	}
 
 	var errs []error

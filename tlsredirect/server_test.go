@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-go/gatehouse/tlsredirect"
+	"github.com/gatehouse-go/gatehouse/tlsredirect/clientip"
 )
 
 // certificate returns httptest's certificate, which is for 127.0.0.1, ::1 and
@@ -160,6 +161,52 @@ func TestRun(t *testing.T) {
 	if conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", svc.https); err == nil {
 		_ = conn.Close()
 		t.Error("the listener is still open")
+	}
+}
+
+// TestRunBehindProxy: plain HTTP alone, from a proxy that ends TLS.
+func TestRunBehindProxy(t *testing.T) {
+	t.Parallel()
+	trust, err := clientip.New(clientip.Config{Proxies: []string{"127.0.0.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rd := newRedirector(t, tlsredirect.Config{Hosts: []string{"127.0.0.1"}, Trust: trust})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	addr, done := make(chan net.Addr, 1), make(chan error, 1)
+	go func() {
+		done <- tlsredirect.Run(ctx, tlsredirect.Server{
+			PlainAddr: "127.0.0.1:0", PlainHandler: rd.Handler(application),
+			OnReady: func(https, plain net.Addr) {
+				if https != nil {
+					t.Errorf("https = %v, want nil", https)
+				}
+				addr <- plain
+			},
+		})
+	}()
+	url := "http://" + (<-addr).String() + "/"
+	for proto, status := range map[string]int{"https": http.StatusOK, "": http.StatusForbidden} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if proto != "" {
+			r.Header.Set("X-Forwarded-Proto", proto)
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != status {
+			t.Errorf("X-Forwarded-Proto %q: status = %d, want %d", proto, resp.StatusCode, status)
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("Run = %v, want nil", err)
 	}
 }
 

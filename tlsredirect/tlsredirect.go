@@ -44,6 +44,14 @@
 //		PlainAddr: ":80", PlainHandler: trust.Handler(trail.Handler(redirect.PlainHandler())),
 //	})
 //
+// Behind a proxy that ends TLS, serve plain HTTP alone, with the proxy's
+// addresses in [clientip.Config.Proxies] and the result in [Config.Trust]; it
+// must set X-Forwarded-For and X-Forwarded-Proto:
+//
+//	err = tlsredirect.Run(ctx, tlsredirect.Server{
+//		PlainAddr: ":8080", PlainHandler: trust.Handler(trail.Handler(redirect.Handler(mux))),
+//	})
+//
 // With certificates by ACME, give the client's handler to [Config.ACME] (with
 // autocert: m.HTTPHandler(nil)) and its GetCertificate to the configuration.
 //
@@ -102,8 +110,8 @@ type Config struct {
 	// client used TLS. If nil, only TLS connections to this process count.
 	Trust *clientip.Trust
 
-	// Health are paths that GET and HEAD reach over plain HTTP and with any
-	// Host, as load balancers ask for them. A path is exact.
+	// Health are paths that GET and HEAD without credentials reach over plain
+	// HTTP and with any Host, as load balancers ask for them. A path is exact.
 	Health []string
 
 	// ACME answers http-01 challenges (RFC 8555 section 8.3) over plain HTTP.
@@ -217,7 +225,9 @@ func (rd *Redirector) check(r *http.Request, plainOnly bool) (Verdict, *Error) {
 	scheme, told := rd.trust.Scheme(r) // never r.URL.Scheme, which the client writes
 	v := Verdict{Secure: told && scheme == "https"}
 	safe := r.Method == http.MethodGet || r.Method == http.MethodHead
-	if _, ok := rd.health[r.URL.Path]; ok && safe && r.URL.RawPath == "" {
+	// Who asks for the health of a service needs no credentials: a request that
+	// carries them in clear is one like any other.
+	if _, ok := rd.health[r.URL.Path]; ok && safe && r.URL.RawPath == "" && (v.Secure || len(credentials(r)) == 0) {
 		v.Reason = ReasonHealth
 		return v, nil
 	}
@@ -337,6 +347,7 @@ func (rd *Redirector) obey(w http.ResponseWriter, r *http.Request, v Verdict, er
 		rd.report.Decision(ctx, decision.Decision{
 			Effect: decision.Deny, Rule: rd.plaintext.String(), Reason: v.Reason, Status: http.StatusPermanentRedirect,
 		})
+		rd.hintTrust(r, v)
 		// A shared cache would give it to clients that are to be refused.
 		values := [...]string{v.Location, "private"}
 		h := w.Header()
@@ -374,17 +385,30 @@ func (rd *Redirector) refuse(w http.ResponseWriter, r *http.Request, v Verdict, 
 
 // hint says what to set where a refusal looks like a mistake in the wiring.
 func (rd *Redirector) hint(r *http.Request, v Verdict, err *Error) {
-	ctx := r.Context()
-	peer := "an address that is none"
-	if addr, ok := clientip.Peer(r); ok {
-		peer = addr.String()
-	}
 	switch {
 	case err.Reason == ReasonProto:
-		rd.report.Hint(ctx, "proto", "no usable X-Forwarded-Proto from trusted "+peer+": let it set http or https")
-	case !v.Secure && len(r.Header["X-Forwarded-Proto"]) > 0 && !rd.trust.Trusted(r):
-		rd.report.Hint(ctx, "trust", "X-Forwarded-Proto from untrusted "+peer+": set Trust")
+		rd.report.Hint(r.Context(), "proto", "no usable X-Forwarded-Proto from trusted "+peer(r)+": let it set http or https")
+	case rd.hintTrust(r, v):
 	case err.Reason == ReasonHost:
-		rd.report.Hint(ctx, "host", "a request for another host: if it was meant for this service, add its name or address to Hosts, or its path to Health")
+		rd.report.Hint(r.Context(), "host", "a request for another host: if it was meant for this service, add its name or address to Hosts, or its path to Health")
+	case rd.allowLoopback && !v.Secure && !rd.stayedHere(r):
+		rd.report.Hint(r.Context(), "loopback", "plain HTTP from "+peer(r)+": InsecureAllowLoopback is for loopback, and for requests without a forwarding header")
 	}
+}
+
+// hintTrust tells of a proxy that was forgotten: its clients are refused, or
+// redirected to where they are already.
+func (rd *Redirector) hintTrust(r *http.Request, v Verdict) bool {
+	if v.Secure || len(r.Header["X-Forwarded-Proto"]) == 0 || rd.trust.Trusted(r) {
+		return false
+	}
+	rd.report.Hint(r.Context(), "trust", "X-Forwarded-Proto from untrusted "+peer(r)+": if it is a proxy of yours, set Trust, and Proxies in it")
+	return true
+}
+
+func peer(r *http.Request) string {
+	if addr, ok := clientip.Peer(r); ok {
+		return addr.String()
+	}
+	return "an address that is none"
 }

@@ -116,6 +116,7 @@ func TestPolicies(t *testing.T) {
 		{"Cookie", request("GET", "http://api.example.com/", html, "Cookie: a=b"), creds, creds, creds},
 		{"API key", request("GET", "http://api.example.com/", html, "x-api-key: x"), creds, creds, creds},
 		{"empty API key", request("GET", "http://api.example.com/", html, "X-Api-Key: "), creds, creds, creds},
+		{"behind a semicolon", request("GET", "http://api.example.com/?a=b;access_token=x", html), creds, creds, creds},
 		{"access_token", request("GET", "http://api.example.com/?a=b&access_token=x", html), creds, creds, creds},
 		{"api_key", request("GET", "http://api.example.com/?API_Key=x", html), creds, creds, creds},
 		{"token, encoded", request("GET", "http://api.example.com/?%74oken=x", html), creds, creds, creds},
@@ -394,6 +395,8 @@ func TestHealth(t *testing.T) {
 		{"any host over TLS", request("GET", "https://10.0.0.9/healthz"), "pass health"},
 		{"query", request("GET", "http://api.example.com/healthz?verbose"), "pass health"},
 		{"POST", request("POST", "http://api.example.com/healthz"), "403 plaintext"},
+		{"credentials in clear", request("GET", "http://api.example.com/healthz", "Authorization: Bearer x"), "403 credentials"},
+		{"credentials over TLS", request("GET", "https://10.0.0.9/healthz", "Authorization: Bearer x"), "pass health"},
 		{"below", request("GET", "http://api.example.com/healthz/x"), "403 plaintext"},
 		{"slash", request("GET", "http://api.example.com/healthz/"), "403 plaintext"},
 		{"above", request("GET", "http://api.example.com/health"), "403 plaintext"},
@@ -774,7 +777,7 @@ func TestHints(t *testing.T) {
 			h.ServeHTTP(httptest.NewRecorder(), r)
 		}
 	}
-	want := `level=WARN msg="tlsredirect: X-Forwarded-Proto from untrusted 10.0.0.7: set Trust"
+	want := `level=WARN msg="tlsredirect: X-Forwarded-Proto from untrusted 10.0.0.7: if it is a proxy of yours, set Trust, and Proxies in it"
 level=WARN msg="tlsredirect: no usable X-Forwarded-Proto from trusted 192.0.2.1: let it set http or https"
 level=WARN msg="tlsredirect: a request for another host: if it was meant for this service, add its name or address to Hosts, or its path to Health"
 `
