@@ -8,6 +8,8 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -341,12 +343,42 @@ var samples = []string{ //nolint:gochecknoglobals // immutable
 	"jwt-secret", "jwt_secret", "jwtsecret", "thisisasecret", "this-is-a-secret", "top-secret", "topsecret",
 	"some-secret", "keyboard cat", "keyboardcat", "password", "passw0rd", "0123456789abcdef", "abcdefghijklmnop", "qwertyuiop",
 	"\x03\x23\x35\x6b\x2b\x0f\xa5\xbc", "aym1sysppbydfgzld3umj1qz", // RFC 7515 appendix A.1, as bytes and as text
+	"\x84\x9b\x77\x21\x9d\xae\x68\xde", "hjtxiz2usn5kbqfbttnwbpdm", // RFC 7520 section 3.5
+	"09d25e094faa6ca2556c818166b7a956",                                 // FastAPI's documentation
+	"404e635266556a586e327235753878", "5367566b59703373367639792f423f", // tutorials for Spring
+	"django-insecure", "insecure", "quick brown fox", "correct horse battery", "lorem ipsum", "hello world", "secretsecret",
 }
 
 func checkSecret(s []byte) error {
 	if len(s) < minHMACBytes {
 		return fmt.Errorf("has %d bytes, want at least %d random ones", len(s), minHMACBytes)
 	}
+	// Who generates 32 random bytes may hand them over as text; who copies a
+	// sample may have encoded it.
+	forms := [][]byte{s}
+	for _, decode := range []func(string) ([]byte, error){
+		hex.DecodeString, base64.StdEncoding.DecodeString, base64.RawStdEncoding.DecodeString,
+		base64.URLEncoding.DecodeString, base64.RawURLEncoding.DecodeString,
+	} {
+		if decoded, err := decode(string(s)); err == nil {
+			forms = append(forms, decoded)
+		}
+	}
+	for _, form := range forms {
+		if isSample(form) {
+			return errors.New("is a well-known sample, want random bytes")
+		}
+		if repetitive(form) {
+			return errors.New("repeats itself, want random bytes")
+		}
+	}
+	if isKeyDocument(s) {
+		return errors.New("is a public key or a key's document, want random bytes")
+	}
+	return nil
+}
+
+func isSample(s []byte) bool {
 	lower := make([]byte, len(s)) // not bytes.ToLower, which repairs UTF-8
 	for i, b := range s {
 		if 'A' <= b && b <= 'Z' {
@@ -354,24 +386,20 @@ func checkSecret(s []byte) error {
 		}
 		lower[i] = b
 	}
-	for _, sample := range samples {
-		if bytes.Contains(lower, []byte(sample)) {
-			return errors.New("is a well-known sample, want random bytes")
-		}
-	}
-	if isKeyDocument(s) {
-		return errors.New("is a public key or a key's document, want random bytes")
-	}
+	return slices.ContainsFunc(samples, func(sample string) bool { return bytes.Contains(lower, []byte(sample)) })
+}
+
+// repetitive reports whether s has few different bytes, is some shorter string
+// over and over, or counts. 32 random bytes have 30 distinct values on average,
+// and 32 random hexadecimal digits 14 of 16.
+func repetitive(s []byte) bool {
 	distinct := make(map[byte]bool)
-	for _, b := range s {
+	counts := true
+	for i, b := range s {
 		distinct[b] = true
+		counts = counts && (i == 0 || b-s[i-1] == s[1]-s[0])
 	}
-	// 32 random bytes have 30 distinct values on average, and 32 random
-	// hexadecimal digits 14 of 16.
-	if len(distinct) < 8 || periodic(s) {
-		return errors.New("repeats itself, want random bytes")
-	}
-	return nil
+	return len(distinct) < 8 || counts || periodic(s)
 }
 
 // isKeyDocument reports whether s is PEM, PKIX, PKCS #1 or a JWK: what the

@@ -406,6 +406,25 @@ func TestSecret(t *testing.T) {
 	} {
 		keyCase{keys: auth.Secret([]byte(s)), want: sample}.run(t)
 	}
+	counting := make([]byte, 32)
+	for i := range counting {
+		counting[i] = byte(7 * i)
+	}
+	for s, want := range map[string]string{
+		string(counting):             repeats,
+		hex.EncodeToString(counting): repeats,
+		base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("gatehouse"), 4)):  repeats,
+		base64.StdEncoding.EncodeToString([]byte("your-256-bit-secret-encoded")): sample,
+		hex.EncodeToString([]byte("a-string-secret-at-least-256-bits-long")):     sample,
+		"09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7":       sample, // FastAPI
+		"404E635266556A586E3272357538782F413F4428472B4B6250645367566B5970":       sample, // Spring
+		"5367566B59703373367639792F423F4528482B4D6251655468576D5A71347437":       sample, // Spring
+		"hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg":                            sample, // RFC 7520
+		"django-insecure-3x!8v#k2^p0q9w7e5r4t6y1u":                               sample,
+		"The quick brown fox jumps over the lazy dog":                            sample,
+	} {
+		keyCase{name: s, keys: auth.Secret([]byte(s)), want: want}.run(t)
+	}
 }
 
 // A secret or a key that a Config holds is not in what prints or marshals it.

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +43,7 @@ func FuzzBody(f *testing.F) {
 		`{"name":"a","NAME":"b","count":1e3,"email":"x","items":[null,{"qty":-1}],"map":{"a][b":{"qty":99}},"ints":{"-0":["long"],"0":[]}}`,
 		`{"kids":[{"kids":[{"kids":[{"name":"x"}]}]}],"any":{"a":{"a":[1,{"b":1,"b":2}]}}}`, `{"when":"2026-11-22T10:00:00Z","raw":"AAAA"}`,
 		`{"name":"\ud83d\ude00\u0000"}`, `{"name":"\ud800"}`, "{\"name\":\"\xff\"}", `{"a":1,"a":2} x`, `{"struct":{"A":1,"b":2}}`, "[[[[[[[[[[",
+		`{"ints":{"0":["0000"],"0":[]}}`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -73,6 +76,11 @@ func FuzzBody(f *testing.F) {
 				t.Errorf("422 for what is not JSON: %v", err)
 			}
 			for _, fault := range a.Errors {
+				if slices.ContainsFunc(a.Errors, func(d validate.Fault) bool {
+					return d.Code == "duplicate" && strings.HasPrefix(fault.Pointer, d.Pointer+"/")
+				}) {
+					continue // beneath a name that stands for two values
+				}
 				_, err := resolve(sent, fault.Pointer)
 				if err != nil && fault.Code != "required" && fault.Code != "min" { // those may be absent
 					t.Errorf("%s %s: %v", fault.Pointer, fault.Code, err)

@@ -99,6 +99,7 @@ type Record struct {
 	decisions []Decision
 	inline    [8]Decision
 	dropped   int
+	unkept    [4]string // layers of which no decision was kept
 }
 
 // NewRecord returns an empty record for the request named requestID.
@@ -119,6 +120,9 @@ func (r *Record) Add(d Decision) {
 	switch {
 	case r.sealed:
 	case len(r.decisions) >= MaxDecisions:
+		if i := slices.Index(r.unkept[:], ""); i >= 0 && !r.has(d.Layer) {
+			r.unkept[i] = d.Layer
+		}
 		r.dropped++
 	default:
 		r.decisions = append(r.decisions, d)
@@ -132,12 +136,16 @@ func (r *Record) Has(layer string) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.has(layer)
+}
+
+func (r *Record) has(layer string) bool {
 	for i := range r.decisions {
 		if r.decisions[i].Layer == layer {
 			return true
 		}
 	}
-	return false
+	return layer != "" && slices.Contains(r.unkept[:], layer)
 }
 
 // Seal ends the record and returns what it holds. Whatever is added later, by

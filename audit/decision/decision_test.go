@@ -248,3 +248,20 @@ func BenchmarkAdd(b *testing.B) {
 		}
 	})
 }
+
+// TestHasBeyondTheBound: who decided is known, also where there was no room
+// for what was decided.
+func TestHasBeyondTheBound(t *testing.T) {
+	t.Parallel()
+	r := decision.NewRecord("")
+	for range 2 * decision.MaxDecisions {
+		r.Add(decision.Decision{Layer: "first"})
+	}
+	if r.Has("rbac") || r.Has("") {
+		t.Error("a layer is there that did not decide")
+	}
+	r.Add(decision.Decision{Layer: "rbac"})
+	if !r.Has("rbac") || !r.Has("first") {
+		t.Error("a layer that decided is not there")
+	}
+}
