@@ -24,7 +24,10 @@
 // # What it protects against
 //
 // Requests that leave no trace: refusals of any layer, 404 and 405, panics,
-// aborted, hijacked and abandoned responses all have their line. Forged lines:
+// aborted, hijacked and abandoned responses all have their line. (What
+// [http.Server] answers by itself never reaches a handler: malformed requests,
+// an unknown Expect, and OPTIONS * unless DisableGeneralOptionsHandler is set,
+// as tlsredirect.Run does.) Forged lines:
 // no byte that a client sends reaches a line but as printable text. Leaks: no
 // header, no query, no body, no path, no error text and no panic text is
 // recorded; [Config.OnPanic] gets what a developer needs. Loss: what the sinks
@@ -33,7 +36,10 @@
 // # What it does not
 //
 // It does not prove that nobody changed the file afterwards, and a crash of
-// the process loses what the sinks did not have yet.
+// the process loses what the sinks did not have yet; so does a handler that
+// outlives Close. Status and bytes are what net/http was given to send: it
+// tells nobody what a broken connection swallowed. For a hijacked connection
+// the status is 101, whatever the handler wrote there itself.
 //
 // # Where it stands
 //
@@ -50,7 +56,12 @@
 //		return pattern
 //	}))
 //
-// http.ServeMux needs nothing.
+// http.ServeMux needs nothing. Wildcards are told as the router writes them,
+// and of muxes within muxes the innermost pattern, without the prefix that was
+// stripped.
+//
+// Request ids are always made here: one that a client sends in X-Request-Id is
+// neither taken over nor recorded.
 package audit
 
 import (
@@ -197,13 +208,19 @@ func (e *ending) finish(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		how = Panicked
 		request.Panic, request.PanicAt = typeName(e.panicked), report.PanicSite()
 		e.trail.tell(ctx, e.panicked, request)
-		abort = e.wire.Status() != 0 || !answered(w, r.WithContext(ctx))
+		if abort = e.wire.Status() != 0; abort {
+			// What was written goes out before the connection is cut.
+			_ = contained(func() error { return http.NewResponseController(w).Flush() })
+		} else {
+			abort = !answered(w, r.WithContext(ctx))
+		}
 	}
 	gone := errors.Is(ctx.Err(), context.Canceled)
 	request.Method = method(r.Method)
 	request.Status, request.Bytes = e.wire.Status(), e.wire.Bytes()
 	request.Duration = time.Since(e.start)
-	if request.Status == 0 && e.returned && !gone {
+	silent := request.Status == 0 && e.returned
+	if silent {
 		request.Status = http.StatusOK // what net/http answers for a handler that wrote nothing
 	}
 	var summary decision.Summary
@@ -221,7 +238,7 @@ func (e *ending) finish(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		switch {
 		case e.wire.Hijacked():
 			how = Hijacked
-		case gone && (request.Status == 0 || e.wire.Err() != nil):
+		case gone && (silent || e.wire.Err() != nil):
 			how = ClientGone
 		default:
 			how = outcome(request.Status, request.Decisions)
@@ -240,6 +257,10 @@ func (e *ending) finish(ctx context.Context, w http.ResponseWriter, r *http.Requ
 // answered answers for a handler that panicked, false if that panics too.
 func answered(w http.ResponseWriter, r *http.Request) bool {
 	return contained(func() error {
+		// Headers of the answer that the handler did not come to give.
+		for _, name := range [...]string{"Set-Cookie", "Location", "Link", "Refresh", "Www-Authenticate"} {
+			w.Header().Del(name)
+		}
 		problem.Write(w, r, problem.Problem{
 			Status: http.StatusInternalServerError,
 			Detail: "The service failed to answer this request.",

@@ -63,7 +63,9 @@ func (s *writer) Close() error { return nil }
 
 // Slog returns a Sink that hands each event to h as a record, with the members
 // of the JSON line as attributes: at level Info if it went well, Warn if it was
-// refused, Error if it failed.
+// refused, Error if it failed. It is made for handlers that write JSON; others
+// print the decisions in Go's own form. A handler that is also behind the
+// packages' Loggers gets refusals twice.
 func Slog(h slog.Handler) Sink { return &slogSink{h} }
 
 type slogSink struct{ h slog.Handler }

@@ -288,6 +288,35 @@ func TestWire(t *testing.T) {
 	}
 }
 
+// What a handler wrote before it panicked goes out, and is recorded.
+func TestPanicAfterAWrite(t *testing.T) {
+	t.Parallel()
+	for _, http2 := range []bool{false, true} {
+		trail, out := newTrail(t, audit.Config{})
+		srv := start(t, trail.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusCreated)
+			_, _ = io.WriteString(w, "hello")
+			panic("boom")
+		})), http2)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := srv.Client().Do(r)
+		if err != nil {
+			t.Fatalf("HTTP/2 %t: no answer: %v", http2, err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusCreated || string(body) != "hello" || err == nil {
+			t.Errorf("HTTP/2 %t: %d %q, %v, want 201, hello and an end cut short", http2, resp.StatusCode, body, err)
+		}
+		if got := <-out; got.Outcome != audit.Panicked || got.Status != http.StatusCreated || got.Bytes != 5 {
+			t.Errorf("HTTP/2 %t: outcome = %s %d %d, want panic 201 5", http2, got.Outcome, got.Status, got.Bytes)
+		}
+	}
+}
+
 // A client that leaves is told from one that was answered.
 func TestClientGone(t *testing.T) {
 	entered := make(chan struct{}, 1)
@@ -299,7 +328,7 @@ func TestClientGone(t *testing.T) {
 		{"before an answer", func(_ http.ResponseWriter, r *http.Request) {
 			entered <- struct{}{}
 			<-r.Context().Done()
-		}, 0},
+		}, 200}, // what net/http sends for a handler that is silent
 		{"within the answer", func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.WriteString(w, "hello")
 			_ = http.NewResponseController(w).Flush()

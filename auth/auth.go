@@ -12,7 +12,7 @@
 //	…
 //	gate, err := auth.New(auth.Config{Authenticators: []auth.Authenticator{jwt}})
 //	…
-//	mux.Handle("GET /orders", gate.Handler(list))
+//	mux.Handle("GET /orders", gate.Handler(http.HandlerFunc(list)))
 //
 // Handlers read the caller with [principal.FromContext].
 //
@@ -83,8 +83,8 @@ type Config struct {
 	// OnDecision is called with each decision, also without an audit trail.
 	OnDecision func(ctx context.Context, d decision.Decision)
 
-	// ErrorHandler answers refused requests; the challenge is already set. If
-	// nil, it is WriteError.
+	// ErrorHandler answers refused requests; err is an *Error, and the
+	// challenge is already set. If nil, it is WriteError.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
 	// Logger is told of each refusal. If nil, nothing is logged.
@@ -247,7 +247,7 @@ func (g *Gate) RequireScope(scopes ...string) func(http.Handler) http.Handler {
 					return
 				}
 			}
-			g.report.Decision(r.Context(), decision.Decision{Effect: decision.Allow, Rule: rule, Reason: ReasonScope})
+			g.report.Decision(r.Context(), decision.Decision{Effect: decision.Allow, Rule: rule, Reason: "granted"})
 			pass.On(next, w, r)
 		})
 	}

@@ -539,7 +539,7 @@ func TestGateReports(t *testing.T) {
 	}{
 		{"admitted", []func() string{good}, "orders:read", []decision.Decision{
 			{Layer: "auth", Effect: decision.Allow, Rule: "Bearer", Reason: "admitted"},
-			{Layer: "auth", Effect: decision.Allow, Rule: "orders:read", Reason: "scope"},
+			{Layer: "auth", Effect: decision.Allow, Rule: "orders:read", Reason: "granted"},
 		}, alice},
 		{"scope", []func() string{good}, "admin", []decision.Decision{
 			{Layer: "auth", Effect: decision.Allow, Rule: "Bearer", Reason: "admitted"},

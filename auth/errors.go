@@ -41,14 +41,16 @@ type Error struct {
 	// RetryAfter is when asking again may help, for Unavailable.
 	RetryAfter time.Duration
 
-	// Err is the cause. It never holds a credential.
+	// Err is the cause. It never holds a credential. Log and trail tell no
+	// more than the type of a foreign one, whose text may hold anything: what
+	// operators should read goes into Reason, and the ErrorHandler gets all.
 	Err error
 }
 
 // The reasons of this package.
 const (
 	ReasonMissing     = "missing"     // no credentials
-	ReasonDuplicate   = "duplicate"   // more than one credential
+	ReasonDuplicate   = "duplicate"   // more than one Authorization header
 	ReasonScheme      = "scheme"      // a scheme that nobody here speaks
 	ReasonMalformed   = "malformed"   // not the syntax of its kind
 	ReasonOversize    = "oversize"    // longer than any honest token

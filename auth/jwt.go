@@ -72,6 +72,14 @@ type Issuer struct {
 // crit, b64 or cnf. Names are exact, and no member may occur twice or beside a
 // claim whose name differs in case alone.
 //
+// The [principal.Principal] has Issuer from iss, Subject from sub, ClientID
+// from client_id or else azp, TokenID from jti, Scopes from scope or else scp
+// (one string or an array), Roles from [Issuer.RolesClaim], Actor from act, and
+// AMR, ACR, AuthTime, IssuedAt and ExpiresAt from amr, acr, auth_time, iat and
+// exp. It is a Client if client_id is sub (RFC 9068 section 2.2). Tenant stays
+// empty. All claims are there for [principal.Claims]. Tokens beyond 16 KiB are
+// refused unread.
+//
 // It is immutable and safe for concurrent use.
 type JWT struct {
 	issuers []*issuer
@@ -283,7 +291,7 @@ func (iss *issuer) principal(m map[string]json.RawMessage, now time.Time, leeway
 	case c.issuer != iss.url:
 		return nil, invalid(ReasonIssuer, report.Cause("iss is not the configured issuer"))
 	case !slices.ContainsFunc(c.audience, func(a string) bool { return slices.Contains(iss.audience, a) }):
-		return nil, invalid(ReasonAudience, report.Causef("aud is %.64q", c.audience[:min(len(c.audience), 3)]))
+		return nil, invalid(ReasonAudience, report.Cause("aud names none of this service's names"))
 	case !now.Before(c.expires.Add(leeway)):
 		return nil, invalid(ReasonExpired, report.Causef("expired %v ago", now.Sub(c.expires).Round(time.Second)))
 	case c.notBefore.After(now.Add(leeway)):

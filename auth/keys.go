@@ -139,7 +139,8 @@ func PEM(kid string, block []byte) KeySource {
 	}}}
 }
 
-// Secret is one HMAC key for tokens without kid, shared with the issuer: at
+// Secret is one HMAC key for tokens without kid (one with a kid has no key
+// here), shared with the issuer: at
 // least 32 random bytes. Whoever can verify with it can also sign; prefer a
 // key pair.
 func Secret(secret []byte) KeySource {

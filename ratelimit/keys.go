@@ -17,6 +17,7 @@ import (
 // A KeyFunc returns whose quota a request draws on. An error refuses the
 // request, with the status of its StatusCode() int or else 503, and so does an
 // empty key: a request that cannot be attributed is never let through.
+// Log and trail tell no more than the type of a foreign error.
 // A KeyFunc must be safe for concurrent use.
 //
 // Make keys of what was verified, or of what the client cannot choose: whoever
@@ -78,7 +79,8 @@ func ByClient() KeyFunc {
 }
 
 // ByTenant counts by the caller's tenant, as its issuer names it. A request
-// without one is refused with 503.
+// without one is refused with 503. auth.JWT names none; an Authenticator of
+// your own may.
 func ByTenant() KeyFunc {
 	return byPrincipal("tenant", func(p *principal.Principal) string { return within(p.Issuer, p.Tenant) })
 }

@@ -26,6 +26,16 @@
 // it forgets the one that would be done soonest, so that a flood of fresh
 // addresses does not pardon those that have used up their quota.
 //
+// # What clients are told
+//
+// Every answer has RateLimit-Policy, the limits (q requests in w seconds), and
+// RateLimit, the tightest of them: r requests may follow at once, and all of
+// the quota is back after t seconds, or, where r is 0, the next request is
+// admitted after t (draft-ietf-httpapi-ratelimit-headers). A refusal has
+// Retry-After, too, the problem type quota-exceeded and the names of the limits
+// in violated-policies. A request costs 1; for other costs, and to give back,
+// call [Limiter.Take] with the key that the KeyFunc returns.
+//
 // # What it protects against
 //
 // Clients that ask too often: by accident, to guess, to scrape, to exhaust.
@@ -100,7 +110,7 @@ type Config struct {
 	// OnDecision is called with each decision, also without an audit trail.
 	OnDecision func(ctx context.Context, d decision.Decision)
 
-	// ErrorHandler answers refused requests; RateLimit, RateLimit-Policy and
+	// ErrorHandler answers refused requests; err is an *Error, and RateLimit, RateLimit-Policy and
 	// Retry-After are already set. If nil, it is WriteError.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 

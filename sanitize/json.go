@@ -193,12 +193,7 @@ func (w *walk) result() *Error {
 	if len(w.faults) == 0 {
 		return nil
 	}
-	f := w.faults[0]
-	place := f.Pointer
-	if f.Code == CodeName { // which is what was refused: only where it is is told
-		place = place[:max(1, strings.LastIndexByte(place, '/'))]
-	}
-	detail := fmt.Sprintf("%s at %s", f.Code, place)
+	detail := w.faults[0].Code + " at " + place(w.faults[0].Pointer)
 	if more := len(w.faults) - 1 + w.dropped; more > 0 {
 		detail += fmt.Sprintf(" and %d more", more)
 	}
@@ -210,12 +205,24 @@ func (w *walk) failed(err error) *Error {
 	e, _ := errors.AsType[*jsontext.SyntacticError](err)
 	if e != nil && errors.Is(err, jsontext.ErrDuplicateName) {
 		f := Fault{fragment(e.JSONPointer), CodeDuplicate, "Must not be there twice."}
-		return &Error{Reason: ReasonDuplicate, Faults: []Fault{f}, Err: report.Cause("duplicate at " + f.Pointer)}
+		return &Error{Reason: ReasonDuplicate, Faults: []Fault{f}, Err: report.Cause("duplicate at " + place(f.Pointer))}
 	}
 	if e == nil {
 		return &Error{Reason: ReasonSyntax, Err: report.Cause("no value")}
 	}
 	return &Error{Reason: ReasonSyntax, Err: report.Causef("at byte %d", e.ByteOffset)}
+}
+
+// place is a pointer for the trail, with * for every name: the client chose
+// these, and may have put anything there.
+func place(pointer string) string {
+	names := strings.Split(pointer, "/")
+	for i, name := range names[1:] {
+		if strings.Trim(name, "0123456789") != "" || name == "" {
+			names[i+1] = "*"
+		}
+	}
+	return strings.Join(names, "/")
 }
 
 // fragment is p as a URI fragment, in printable ASCII whatever the names hold.

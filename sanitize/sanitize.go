@@ -117,7 +117,8 @@ type Config struct {
 	// OnDecision is called with each decision, also without an audit trail.
 	OnDecision func(ctx context.Context, d decision.Decision)
 
-	// ErrorHandler answers refused requests. If nil, it is WriteError.
+	// ErrorHandler answers refused requests; err is an *Error. If nil, it is
+	// WriteError.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
 	// Logger is told of each refusal. If nil, nothing is logged.
@@ -276,10 +277,10 @@ func readable(h http.Header) *Error {
 	}
 	subtype, ok := strings.CutPrefix(media, "application/")
 	if !ok || subtype != "json" && (!strings.HasSuffix(subtype, "+json") || subtype == "+json") {
-		return &Error{Reason: ReasonMediaType, Err: report.Causef("Content-Type is %.64q", media)}
+		return &Error{Reason: ReasonMediaType, Err: report.Cause("Content-Type is not JSON")}
 	}
 	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
-		return &Error{Reason: ReasonMediaType, Err: report.Causef("charset is %.32q", charset)}
+		return &Error{Reason: ReasonMediaType, Err: report.Cause("charset is not UTF-8")}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 
 	"github.com/gatehouse-go/gatehouse/audit/decision"
@@ -35,7 +36,7 @@ func (s *Sanitizer) CleanStruct(ctx context.Context, v any) error {
 	changed, err := s.cleanStruct(rv)
 	d := decision.Decision{Effect: decision.Allow, Reason: "clean"}
 	if rv.IsValid() {
-		d.Rule = rv.Type().String()
+		d.Rule = strings.TrimLeft(rv.Type().String(), "*")
 	}
 	if changed {
 		d.Effect, d.Reason = decision.Modify, "cleaned"

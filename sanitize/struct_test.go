@@ -324,8 +324,8 @@ func TestCleanStructReports(t *testing.T) {
 	_ = s.CleanStruct(ctx, &v)
 	_ = s.CleanStruct(ctx, v)
 	want := []decision.Decision{
-		{Layer: "sanitize", Effect: decision.Modify, Rule: "*sanitize_test.inner", Reason: "cleaned"},
-		{Layer: "sanitize", Effect: decision.Allow, Rule: "*sanitize_test.inner", Reason: "clean"},
+		{Layer: "sanitize", Effect: decision.Modify, Rule: "sanitize_test.inner", Reason: "cleaned"},
+		{Layer: "sanitize", Effect: decision.Allow, Rule: "sanitize_test.inner", Reason: "clean"},
 		{Layer: "sanitize", Effect: decision.Deny, Rule: "sanitize_test.inner", Reason: "target", Detail: "CleanStruct wants a pointer that is not nil"},
 	}
 	if !slices.Equal(got, want) {

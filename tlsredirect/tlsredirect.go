@@ -130,7 +130,8 @@ type Config struct {
 	// OnDecision is called with each decision, also without an audit trail.
 	OnDecision func(ctx context.Context, d decision.Decision)
 
-	// ErrorHandler answers refused requests. If nil, it is WriteError.
+	// ErrorHandler answers refused requests; err is an *Error. If nil, it is
+	// WriteError.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
 	// Logger is told of each refusal. If nil, nothing is logged.

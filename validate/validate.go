@@ -11,14 +11,17 @@
 //
 //	input, err := validate.New(validate.Config{AfterDecode: cleaner.CleanStruct})
 //	…
-//	mux.Handle("POST /orders", validate.Body[NewOrder](input)(create))
+//	mux.Handle("POST /orders", validate.Body[NewOrder](input)(http.HandlerFunc(create)))
 //
 //	func create(w http.ResponseWriter, r *http.Request) {
 //		order, ok := validate.FromContext[NewOrder](r.Context())
 //		…
 //
 // The tags are those of github.com/go-playground/validator/v10; the decoder is
-// github.com/go-json-experiment/json, the mirror of encoding/json/v2.
+// github.com/go-json-experiment/json, the mirror of encoding/json/v2. Unlike
+// encoding/json it takes names as they are written: a field without a json tag
+// is the member with the field's own name, capital included. It has no form for
+// a time.Duration, which is therefore refused when the route is built.
 //
 // # What it protects against
 //

@@ -141,7 +141,7 @@ func Claims[T any](p *Principal) (T, error) {
 type contextKey struct{}
 
 // NewContext returns a context that carries p. It is also how users test
-// handlers behind package auth.
+// handlers behind package auth; p needs Issuer and Subject, or it is nobody.
 func NewContext(ctx context.Context, p *Principal) context.Context {
 	return context.WithValue(ctx, contextKey{}, p)
 }

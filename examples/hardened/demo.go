@@ -19,8 +19,10 @@ func (d demo) https(path string) string {
 func (d demo) curl(args string) string { return "curl --cacert " + d.ca + " " + args }
 
 func (d demo) login(name, password string) string {
-	return fmt.Sprintf(`%s --json '{"user":"%s","password":"%s"}'`, d.https("/login"), name, password)
+	return d.https("/login") + post(fmt.Sprintf(`{"user":"%s","password":"%s"}`, name, password))
 }
+
+func post(body string) string { return ` -H 'Content-Type: application/json' -d '` + body + "'" }
 
 // as logs in on the way: the token is in the login's answer.
 func (d demo) as(u demoUser) string {
@@ -45,10 +47,11 @@ func printDemo(w io.Writer, d demo) error {
 	}
 	line := func(status int, args string) string { return fmt.Sprintf("%s # %d", d.curl(args), status) }
 
+	b.WriteString("\nEach line for a shell ends in the status that it gives; add -i to see it.\n")
 	section("Log in, order, read:",
 		line(200, d.login(ann.name, ann.password)),
 		line(200, d.as(ann)+d.https("/orders")),
-		line(201, d.as(ann)+d.https("/orders")+` --json '{"item":"tea","quantity":2,"note":"hi<script>alert(1)</script>"}'`),
+		line(201, d.as(ann)+d.https("/orders")+post(`{"item":"tea","quantity":2,"note":"hi<script>alert(1)</script>"}`)),
 		line(200, d.as(eve)+d.https("/admin/orders")),
 	)
 	section("Attack it:",
@@ -57,13 +60,13 @@ func printDemo(w io.Writer, d demo) error {
 		line(404, d.as(ann)+d.https("/orders/"+bob.orderID)),
 		line(403, d.as(ann)+d.https("/admin/orders")),
 		line(200, d.as(ann)+"-G --data-urlencode \"item=' OR 1=1--\" "+d.https("/orders")),
-		line(400, d.as(ann)+d.https("/orders")+` --json '{"item":'`),
-		line(422, d.as(ann)+d.https("/orders")+` --json '{"item":"tea","quantity":0,"Note":"","price":1}'`),
+		line(400, d.as(ann)+d.https("/orders")+post(`{"item":`)),
+		line(422, d.as(ann)+d.https("/orders")+post(`{"item":"tea","quantity":0,"Note":"","price":1}`)),
 		line(415, d.as(ann)+d.https("/orders")+` -H 'Content-Type: text/plain' -d '{"item":"tea","quantity":1}'`),
 		line(421, `-H 'Host: evil.example' `+d.https("/orders")),
 		fmt.Sprintf(`curl -H 'Authorization: Bearer secret' http://localhost:%d/orders # 403`, d.plainPort),
-		line(429, fmt.Sprintf(`'%s' --json '{"user":"bob","password":"guess"}'`, d.https("/login?[1-6]"))),
-		line(429, fmt.Sprintf(`'%s'`, d.https("/healthz?[1-400]"))),
+		line(429, "'"+d.https("/login?[1-6]")+"'"+post(`{"user":"bob","password":"guess"}`)),
+		line(429, "'"+d.https("/healthz?[1-400]")+"'"),
 	)
 	b.WriteString("\nEach request leaves a line below, with what every layer decided. Stop with Ctrl-C.\n\n")
 	_, err := io.WriteString(w, b.String())

@@ -6,14 +6,18 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -49,6 +53,12 @@ func TestMain(m *testing.M) {
 				return
 			}
 			writeJSON(w, http.StatusOK, map[string]string{"token": token})
+		})
+		public.Get("/slow", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusOK)
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(500 * time.Millisecond)
+			_, _ = io.WriteString(w, "done")
 		})
 		r.Get("/forgotten", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, secret) })
 	})
@@ -346,7 +356,7 @@ func TestRefusals(t *testing.T) {
 		{"foreign host", "GET", "/orders", "", []string{"Host", "evil.example", "Authorization", ann}, 421, "tlsredirect", "host", !known},
 		{"foreign host over plain HTTP", "GET", s.plain + "/", "", []string{"Host", "evil.example"}, 421, "tlsredirect", "host", !known},
 		{"a route that nobody decided on", "GET", "/forgotten", "", nil, 500, "rbac", "undecided", !known},
-		{"an error in a handler", "GET", "/error", "", nil, 500, "orders", "error", !known},
+		{"an error in a handler", "GET", "/error", "", nil, 500, "service", "error", !known},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -395,7 +405,7 @@ func TestPanic(t *testing.T) {
 		t.Errorf("status = %d, %s, want a 500 problem", a.status, a.body)
 	}
 	l := s.line(t, a.header.Get("X-Request-Id"))
-	if l.Outcome != "panic" || l.Panic != "string" || !strings.Contains(l.PanicAt, "hardened_test.go") || l.Route != "/panic" {
+	if l.Outcome != "panic" || l.Status != 500 || l.Panic != "string" || !strings.Contains(l.PanicAt, "hardened_test.go") || l.Route != "/panic" {
 		t.Errorf("the trail has %+v", l)
 	}
 	if a := s.do(t, http.MethodGet, "/healthz", ""); a.status != http.StatusOK {
@@ -429,7 +439,7 @@ func TestGuesses(t *testing.T) {
 			t.Errorf("Retry-After = %q", a.header.Get("Retry-After"))
 		}
 		l := s.line(t, a.header.Get("X-Request-Id"))
-		if last := l.Decisions[len(l.Decisions)-1]; last.Layer != "ratelimit" || last.Reason != "quota" || l.Outcome != "limited" {
+		if last := l.Decisions[len(l.Decisions)-1]; last.Layer != "ratelimit" || last.Reason != "quota" || last.Status != 429 || l.Outcome != "limited" {
 			t.Errorf("the trail has %+v", l)
 		}
 	}
@@ -450,6 +460,76 @@ func TestFlood(t *testing.T) {
 	l := s.line(t, a.header.Get("X-Request-Id"))
 	if last := l.Decisions[len(l.Decisions)-1]; last.Layer != "ratelimit" || last.Reason != "quota" || last.Status != 429 {
 		t.Errorf("the trail has %+v", l)
+	}
+}
+
+// TestGuessesFromEverywhere wants an account closed for a while to whom has
+// many addresses to guess from.
+func TestGuessesFromEverywhere(t *testing.T) {
+	t.Parallel()
+	s, err := newService(t.Context(), config{
+		database: ":memory:", trail: io.Discard, log: slog.New(slog.DiscardHandler),
+		perAddress: []string{"300-M"}, perUser: []string{"120-M"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	login := func() int {
+		r := httptest.NewRequest(http.MethodPost, "https://localhost/login", strings.NewReader(`{"user":"Ann","password":"guess"}`))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		s.handler.ServeHTTP(w, r)
+		return w.Code
+	}
+	if _, err := s.allGuesses.Take(t.Context(), "ann", 99); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{http.StatusUnauthorized, http.StatusTooManyRequests} {
+		if got := login(); got != want {
+			t.Errorf("guess %d: status = %d, want %d", 100+i, got, want)
+		}
+	}
+}
+
+// TestUserLimit wants the limit by user to hold, and its line to name the user.
+func TestUserLimit(t *testing.T) {
+	t.Parallel()
+	s := start(t, "-per-user", "3 per minute")
+	ann, bob := s.login(t, "ann"), s.login(t, "bob")
+	var a answer
+	for range 4 {
+		a = s.do(t, http.MethodGet, "/orders", "", "Authorization", ann)
+	}
+	if a.status != http.StatusTooManyRequests || a.header.Get("Retry-After") == "" {
+		t.Errorf("status = %d, Retry-After = %q, want 429 and a time", a.status, a.header.Get("Retry-After"))
+	}
+	l := s.line(t, a.header.Get("X-Request-Id"))
+	if last := l.Decisions[len(l.Decisions)-1]; last.Layer != "ratelimit" || last.Reason != "quota" || l.Principal == nil {
+		t.Errorf("the trail has %+v", l)
+	}
+	if a := s.do(t, http.MethodGet, "/orders", "", "Authorization", bob); a.status != http.StatusOK {
+		t.Errorf("another user: status = %d, want 200", a.status)
+	}
+}
+
+// TestTokenLifetime wants a token that is good for 15 minutes.
+func TestTokenLifetime(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	_, payload, _ := strings.Cut(s.login(t, "ann"), ".")
+	payload, _, _ = strings.Cut(payload, ".")
+	raw, err := base64.RawURLEncoding.DecodeString(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claims struct{ Iat, Exp int64 }
+	if err := json.Unmarshal(raw, &claims); err != nil || claims.Exp-claims.Iat != 15*60 {
+		t.Errorf("claims = %s, want exp 15 minutes after iat", raw)
 	}
 }
 
@@ -521,8 +601,24 @@ func TestOrders(t *testing.T) {
 // looks for it in all that the process says.
 func TestCanaries(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := start(t, "-v") // with each refusal and the trail in the log
 	ann := s.login(t, "ann")
+	_, foreignKey, err := newSigningKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"iss": secret, "aud": secret, "sub": secret, secret: secret})
+	token.Header["kid"], token.Header["typ"], token.Header[secret] = secret, secret, secret
+	foreign, err := token.SignedString(foreignKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(token.Header, "typ")
+	foreignKid, err := token.SignedString(foreignKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	odd := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"`+secret+`","`+secret+`":1,"`+secret+`":2}`)) + ".e30.AA"
 	everywhere := []string{"Authorization", "Bearer " + secret, "Cookie", "session=" + secret, "X-Api-Key", secret, "Referer", "https://x/?t=" + secret}
 	for _, send := range []struct {
 		method, url, body string
@@ -533,6 +629,10 @@ func TestCanaries(t *testing.T) {
 		{"GET", "/orders?item=" + secret, "", []string{"Authorization", ann, "Cookie", secret}},
 		{"GET", "/orders", "", []string{"Authorization", secret + " " + secret}},
 		{"GET", "/orders", "", []string{"Authorization", "Bearer " + secret + "." + secret + "." + secret}},
+		{"GET", "/orders", "", []string{"Authorization", "Bearer " + foreign}},
+		{"GET", "/orders", "", []string{"Authorization", "Bearer " + foreignKid}},
+		{"GET", "/orders", "", []string{"Authorization", "Bearer " + odd}},
+		{"GET", "/orders", "", []string{"Host", secret + ".example"}},
 		{"GET", "/nothing/" + secret, "", everywhere},
 		{"POST", "/login", `{"user":"ann","password":"` + secret + `"}`, nil},
 		{"POST", "/login", `{"user":"` + secret + `","password":"x"}`, nil},
@@ -561,6 +661,9 @@ func TestCanaries(t *testing.T) {
 	}
 	if strings.Contains(s.logged(), secret) {
 		t.Errorf("standard error shows the secret: %s", s.logged())
+	}
+	if !strings.Contains(s.logged(), "msg=audit") || !strings.Contains(s.logged(), "auth: refused") {
+		t.Errorf("standard error lacks the trail or the refusals: %s", s.logged())
 	}
 	if !strings.Contains(s.logged(), "panicked") {
 		t.Errorf("standard error does not tell of the panic: %s", s.logged())
@@ -596,21 +699,51 @@ func TestPrintedLines(t *testing.T) {
 	}
 }
 
-// TestStop wants a process that ends well on either signal, with the last
-// request's line written and nothing left on disk.
+// TestStop wants a process that ends well on either signal, with the request
+// in flight answered, its line written and nothing left on disk.
 func TestStop(t *testing.T) {
 	t.Parallel()
 	for _, sig := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		t.Run(sig.String(), func(t *testing.T) {
 			t.Parallel()
 			s := start(t)
-			a := s.do(t, http.MethodGet, "/healthz", "")
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.https+"/slow", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := s.client.Do(r) // the header is there, the body is not
+			if err != nil {
+				t.Fatal(err)
+			}
 			s.stop(t, sig)
-			s.line(t, a.header.Get("X-Request-Id"))
+			body, err := io.ReadAll(resp.Body)
+			if err = errors.Join(err, resp.Body.Close()); err != nil || string(body) != "done" {
+				t.Errorf("the request in flight got %q, %v", body, err)
+			}
+			s.line(t, resp.Header.Get("X-Request-Id"))
 			if _, err := os.Stat(s.ca); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("%s is still there: %v", s.ca, err)
 			}
 		})
+	}
+}
+
+// TestDatabase wants a second start with the same file to find what is there.
+func TestDatabase(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "orders.db")
+	for want := 2; want <= 3; want++ {
+		s := start(t, "-db", file)
+		ann := s.login(t, "ann")
+		if a := s.do(t, http.MethodPost, "/orders", `{"item":"tea","quantity":1}`, "Authorization", ann); a.status != http.StatusCreated {
+			t.Fatalf("status = %d: %s", a.status, a.body)
+		}
+		var orders []order
+		a := s.do(t, http.MethodGet, "/orders", "", "Authorization", ann)
+		if err := json.Unmarshal([]byte(a.body), &orders); err != nil || len(orders) != want {
+			t.Errorf("%d orders, %v, want %d", len(orders), err, want)
+		}
+		s.stop(t, syscall.SIGTERM)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/subtle"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"golang.org/x/crypto/argon2"
 
+	"github.com/gatehouse-go/gatehouse/audit/decision"
 	"github.com/gatehouse-go/gatehouse/auth/principal"
 	"github.com/gatehouse-go/gatehouse/ratelimit"
 	"github.com/gatehouse-go/gatehouse/validate"
@@ -32,15 +34,24 @@ type credentials struct {
 }
 
 // passwords hashes with argon2id (RFC 9106). Each hash takes 46 MiB, so no more
-// than a few are computed at a time.
+// than a few are computed at a time, and nobody waits for long: who floods the
+// login must not keep connections.
 type passwords struct{ slots chan struct{} }
 
 func newPasswords() passwords { return passwords{make(chan struct{}, 2)} }
 
+const longestWait = 3 * time.Second
+
+var errBusy = errors.New("too many passwords to check")
+
 func (p passwords) hash(ctx context.Context, password string, salt []byte) ([]byte, error) {
+	wait := time.NewTimer(longestWait)
+	defer wait.Stop()
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
+	case <-wait.C:
+		return nil, errBusy
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -56,7 +67,7 @@ func newSalt() []byte {
 // login trades a password for a token. A name that nobody has costs the same
 // work and gets the same answer as a wrong password.
 //
-// The limit on guesses stands before this handler and has counted this one; a
+// The limits on guesses stand before this handler and have counted this one; a
 // right password gives the count back.
 func (s *service) login(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
@@ -79,15 +90,21 @@ func (s *service) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if subtle.ConstantTimeCompare(hash, u.hash) != 1 || !known {
-		s.deny(w, r, "login", "password", http.StatusUnauthorized, "User or password is wrong.")
+		// Names are told if they are somebody's: others may be a password that
+		// was typed into the wrong field.
+		d := decision.Decision{Layer: "login", Reason: "password", Status: http.StatusUnauthorized}
+		if known {
+			d.Detail = "user " + u.id
+		}
+		s.deny(w, r, d, "User or password is wrong.")
 		return
 	}
-	if key, err := s.guessKey(r); err == nil {
-		if _, err := s.guesses.Take(ctx, key, -1); err != nil {
-			s.fail(w, r, err)
-			return
-		}
+	if err := s.giveBack(r); err != nil {
+		s.fail(w, r, err)
+		return
 	}
+	decision.SetActor(ctx, decision.Actor{Issuer: issuerName, Subject: u.id, Kind: "user", Scheme: "Password"})
+	decision.Add(ctx, decision.Decision{Layer: "login", Effect: decision.Allow, Reason: "password"})
 	token, err := s.token(u, time.Now())
 	if err != nil {
 		s.fail(w, r, err)
@@ -99,18 +116,35 @@ func (s *service) login(w http.ResponseWriter, r *http.Request) {
 	}{token, int(tokenLifetime / time.Second)})
 }
 
-// guessKey counts guesses for each account and address together: a stranger
-// cannot lock an owner out from elsewhere.
-func guessKey() ratelimit.KeyFunc {
-	account := func(r *http.Request) (string, error) {
-		in, ok := validate.FromContext[credentials](r.Context())
-		if !ok {
-			return "", errNotDecoded
+// giveBack takes a guess that was right out of the count.
+func (s *service) giveBack(r *http.Request) error {
+	for _, l := range []struct {
+		limit *ratelimit.Limiter
+		key   ratelimit.KeyFunc
+	}{{s.guesses, byAccountAndAddr()}, {s.allGuesses, byAccount}} {
+		key, err := l.key(r)
+		if err != nil {
+			return err
 		}
-		return strings.ToLower(in.User), nil
+		if _, err := l.limit.Take(r.Context(), key, -1); err != nil {
+			return err
+		}
 	}
-	return ratelimit.Join(ratelimit.ByAddr(), account)
+	return nil
 }
+
+// byAccount is the key of the wide limit on guesses from anywhere.
+func byAccount(r *http.Request) (string, error) {
+	in, ok := validate.FromContext[credentials](r.Context())
+	if !ok {
+		return "", errNotDecoded
+	}
+	return strings.ToLower(in.User), nil
+}
+
+// byAccountAndAddr is the key of the narrow one: who guesses is stopped before
+// the owner, who is elsewhere, notices.
+func byAccountAndAddr() ratelimit.KeyFunc { return ratelimit.Join(ratelimit.ByAddr(), byAccount) }
 
 // token signs an access token (RFC 9068) for u.
 func (s *service) token(u user, now time.Time) (string, error) {
@@ -137,7 +171,7 @@ func (u user) ownerID() string {
 // A demoUser is one whose password is printed at the start.
 type demoUser struct{ name, password, role, orderID string }
 
-// demoUsers are made anew at each start.
+// demoUsers are made where the database lacks them.
 var demoUsers = []demoUser{
 	{"ann", "pa<ss>w&rd", "customer", "ann-1"},
 	{"bob", "horse battery staple", "customer", "bob-1"},
@@ -146,6 +180,12 @@ var demoUsers = []demoUser{
 
 func (s *service) addDemoUsers(ctx context.Context) error {
 	for _, d := range demoUsers {
+		if _, known, err := s.store.user(ctx, d.name); known || err != nil {
+			if err != nil {
+				return err
+			}
+			continue // in a database that was here before
+		}
 		u := user{id: rand.Text(), name: d.name, role: d.role, salt: newSalt()}
 		var err error
 		if u.hash, err = s.passwords.hash(ctx, d.password, u.salt); err != nil {

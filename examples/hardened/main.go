@@ -22,7 +22,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/go-chi/chi/v5"
@@ -49,6 +48,8 @@ func run(ctx context.Context, args []string, out, errout io.Writer, more func(*s
 	plainAddr := flags.String("http", "127.0.0.1:8080", "address of the plain listener, which refuses and redirects")
 	database := flags.String("db", ":memory:", "path of the SQLite database")
 	perAddress := flags.String("per-address", "300 per minute", "requests from one address")
+	perUser := flags.String("per-user", "120 per minute", "requests of one user")
+	verbose := flags.Bool("v", false, "log each refusal, and the trail too")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -78,11 +79,15 @@ func run(ctx context.Context, args []string, out, errout io.Writer, more func(*s
 	}
 
 	// The trail has the refusals already; the log has what needs somebody.
-	log := slog.New(slog.NewTextHandler(errout, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	level := slog.LevelWarn
+	if *verbose {
+		level = slog.LevelInfo
+	}
+	log := slog.New(slog.NewTextHandler(errout, &slog.HandlerOptions{Level: level}))
 	port := https.Addr().(*net.TCPAddr).Port
 	s, err := newService(ctx, config{
 		database: *database, httpsPort: port, trail: out, log: log,
-		perAddress: strings.Split(*perAddress, ";"), perUser: []string{"120 per minute"}, guesses: []string{"5 per 15 minutes"},
+		perAddress: []string{*perAddress}, perUser: []string{*perUser}, verbose: *verbose,
 		more: more,
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -101,11 +102,11 @@ func (s *service) ownOrder(w http.ResponseWriter, r *http.Request, override rbac
 	o, err := s.store.order(r.Context(), r.PathValue("id"))
 	switch {
 	case errors.Is(err, errAbsent):
-		s.deny(w, r, "orders", "absent", http.StatusNotFound, "There is no such order.")
+		s.deny(w, r, decision.Decision{Layer: "orders", Reason: "absent", Status: http.StatusNotFound}, "There is no such order.")
 	case err != nil:
 		s.fail(w, r, err)
 	case o.Owner != who.ID() && !s.policy.Can(r.Context(), override):
-		s.deny(w, r, "orders", "owner", http.StatusNotFound, "There is no such order.")
+		s.deny(w, r, decision.Decision{Layer: "orders", Reason: "owner", Status: http.StatusNotFound}, "There is no such order.")
 	default:
 		return o, true
 	}
@@ -114,17 +115,23 @@ func (s *service) ownOrder(w http.ResponseWriter, r *http.Request, override rbac
 
 // deny refuses a request for a reason of the service's own, which stands in
 // the audit trail beside what the layers decided.
-func (s *service) deny(w http.ResponseWriter, r *http.Request, layer, reason string, status int, detail string) {
-	decision.Add(r.Context(), decision.Decision{Layer: layer, Effect: decision.Deny, Reason: reason, Status: status})
-	writeProblem(w, r, status, detail)
+func (s *service) deny(w http.ResponseWriter, r *http.Request, d decision.Decision, detail string) {
+	decision.Add(r.Context(), d)
+	writeProblem(w, r, d.Status, detail)
 }
 
-// fail answers 500. The text of an error may hold anything that a user sent,
-// so the log gets its type.
+// fail answers for an error. Its text may hold anything that a user sent, so
+// the log gets its type.
 func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
-	s.log.LogAttrs(r.Context(), slog.LevelError, "request failed",
+	d := decision.Decision{Layer: "service", Reason: "error", Status: http.StatusInternalServerError}
+	level := slog.LevelError
+	if errors.Is(err, errBusy) || errors.Is(err, context.Canceled) { // the client's doing
+		d.Reason, d.Status, level = "unavailable", http.StatusServiceUnavailable, slog.LevelWarn
+		w.Header().Set("Retry-After", "5")
+	}
+	s.log.LogAttrs(r.Context(), level, "request failed",
 		slog.String("error", fmt.Sprintf("%T", err)), slog.String("request_id", audit.RequestID(r.Context())))
-	s.deny(w, r, "orders", "error", http.StatusInternalServerError, "The service failed to answer this request.")
+	s.deny(w, r, d, "The service failed to answer this request.")
 }
 
 // writeJSON answers with v. encoding/json escapes <, > and &, so that the

@@ -34,7 +34,10 @@ type config struct {
 	log       *slog.Logger
 
 	// Limits in ratelimit's notation.
-	perAddress, perUser, guesses []string
+	perAddress, perUser []string
+
+	// verbose has the trail and each refusal in the log, too.
+	verbose bool
 
 	// more, if not nil, adds routes.
 	more func(*service, chi.Router)
@@ -47,8 +50,8 @@ type service struct {
 	passwords  passwords
 	nobody     user // whom unknown names are checked against
 	signingKey ed25519.PrivateKey
-	guessKey   ratelimit.KeyFunc
-	guesses    *ratelimit.Limiter
+	guesses    *ratelimit.Limiter // at a password, from one address
+	allGuesses *ratelimit.Limiter // and from anywhere
 	policy     *rbac.Policy
 	trail      *audit.Trail
 
@@ -57,7 +60,7 @@ type service struct {
 }
 
 func newService(ctx context.Context, cfg config) (_ *service, err error) {
-	s := &service{log: cfg.log, passwords: newPasswords(), nobody: user{salt: newSalt()}, guessKey: guessKey()}
+	s := &service{log: cfg.log, passwords: newPasswords(), nobody: user{salt: newSalt()}}
 	if s.nobody.hash, err = s.passwords.hash(ctx, "", newSalt()); err != nil {
 		return nil, err
 	}
@@ -73,10 +76,15 @@ func newService(ctx context.Context, cfg config) (_ *service, err error) {
 
 	// From where: no proxy stands before this service, so no header may claim
 	// another address than the connection's.
+	var err6, err7 error
 	trust, err1 := clientip.New(clientip.Config{})
 
 	// What happened: one line of JSON for each request.
-	s.trail, err = audit.New(audit.Config{Sinks: []audit.Sink{audit.Writer(cfg.trail)}, Logger: cfg.log})
+	sinks := []audit.Sink{audit.Writer(cfg.trail)}
+	if cfg.verbose {
+		sinks = append(sinks, audit.Slog(cfg.log.Handler()))
+	}
+	s.trail, err = audit.New(audit.Config{Sinks: sinks, Logger: cfg.log})
 
 	// Over what: plain HTTP with credentials is refused, not redirected, since
 	// the credentials are already lost; only these hosts are served.
@@ -86,30 +94,32 @@ func newService(ctx context.Context, cfg config) (_ *service, err error) {
 	})
 
 	// How often, by address, before anything is computed for a stranger; by
-	// user, once it is known who asks; and by account and address together,
-	// for guesses at a password.
+	// user, once it is known who asks; and for passwords, which cost a lot to
+	// check and are worth guessing, by address, by account and address, and by
+	// account.
 	perAddress, err3 := ratelimit.New(ratelimit.Config{Name: "address", Limits: cfg.perAddress, Logger: cfg.log})
 	perUser, err4 := ratelimit.New(ratelimit.Config{Name: "user", Limits: cfg.perUser, Key: ratelimit.ByPrincipal(), Logger: cfg.log})
-	guesses, err5 := ratelimit.New(ratelimit.Config{Name: "guesses", Limits: cfg.guesses, Key: s.guessKey, Logger: cfg.log})
-	s.guesses = guesses
+	logins, err5 := ratelimit.New(ratelimit.Config{Name: "logins", Limits: []string{"60 per minute"}, Logger: cfg.log})
+	s.guesses, err6 = ratelimit.New(ratelimit.Config{Name: "guesses", Limits: []string{"5 per 15 minutes"}, Key: byAccountAndAddr(), Logger: cfg.log})
+	s.allGuesses, err7 = ratelimit.New(ratelimit.Config{Name: "all-guesses", Limits: []string{"100 per hour"}, Key: byAccount, Logger: cfg.log})
 
 	// Who is calling: whoever holds a token that this service signed.
-	jwt, err6 := auth.NewJWT(auth.JWTConfig{Issuers: []auth.Issuer{{
+	jwt, err8 := auth.NewJWT(auth.JWTConfig{Issuers: []auth.Issuer{{
 		URL: issuerName, Audience: []string{audience}, RolesClaim: "roles",
 		Keys: auth.PublicKeys(map[string]crypto.PublicKey{keyID: publicKey}),
 	}}})
-	gate, err7 := auth.New(auth.Config{Authenticators: []auth.Authenticator{jwt}, Realm: "orders", Logger: cfg.log})
+	gate, err9 := auth.New(auth.Config{Authenticators: []auth.Authenticator{jwt}, Realm: "orders", Logger: cfg.log})
 
 	// May they: roles from the token, what a role may do from policy.json.
-	policy, err8 := rbac.New(rbac.Config{Catalog: &perms, Document: doc, Logger: cfg.log})
+	policy, err10 := rbac.New(rbac.Config{Catalog: &perms, Document: doc, Logger: cfg.log})
 	s.policy = policy
 
 	// Is it harmless, and what we expect: decoded strictly, cleaned by struct
 	// tag, then checked by struct tag.
-	cleaner, err9 := sanitize.New(sanitize.Config{Logger: cfg.log})
-	input, err10 := validate.New(validate.Config{MaxBytes: 16 << 10, AfterDecode: cleaner.CleanStruct, Logger: cfg.log})
+	cleaner, err11 := sanitize.New(sanitize.Config{Logger: cfg.log})
+	input, err12 := validate.New(validate.Config{MaxBytes: 16 << 10, AfterDecode: cleaner.CleanStruct, Logger: cfg.log})
 
-	err = errors.Join(err, err1, err2, err3, err4, err5, err6, err7, err8, err9, err10,
+	err = errors.Join(err, err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12,
 		sanitize.CheckTags[credentials](), sanitize.CheckTags[orderInput]())
 	if err != nil {
 		return nil, err
@@ -126,7 +136,8 @@ func newService(ctx context.Context, cfg config) (_ *service, err error) {
 	r.With(rbac.Public("says that the process lives")).Get("/healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
-	r.With(rbac.Public("who logs in has no token yet"), validate.Body[credentials](input), guesses.Handler).Post("/login", s.login)
+	r.With(rbac.Public("who logs in has no token yet"), logins.Handler, validate.Body[credentials](input), s.guesses.Handler, s.allGuesses.Handler).
+		Post("/login", s.login)
 	r.Group(func(r chi.Router) {
 		r.Use(gate.Handler, perUser.Handler)
 		r.With(policy.Require(ordersRead)).Get("/orders", s.list)
@@ -142,7 +153,7 @@ func newService(ctx context.Context, cfg config) (_ *service, err error) {
 	// The order of the stack. policy.Handler lets no route answer that nobody
 	// decided on.
 	s.handler = trust.Handler(s.trail.Handler(headers(redirect.Handler(perAddress.Handler(policy.Handler(r))))))
-	s.plain = trust.Handler(s.trail.Handler(headers(redirect.PlainHandler())))
+	s.plain = trust.Handler(s.trail.Handler(headers(perAddress.Handler(redirect.PlainHandler()))))
 	return s, nil
 }
 

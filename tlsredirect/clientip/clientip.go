@@ -111,7 +111,8 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	if p != p.Masked() {
 		return bad(p.Masked().String() + ", the prefix without host bits")
 	}
-	if p.Bits() == 0 {
+	// The widest private networks are 10.0.0.0/8 and fc00::/7.
+	if p.Addr().Is4() && p.Bits() < 8 || p.Bits() < 7 {
 		return bad("the proxies' own addresses, not everybody's")
 	}
 	return p, nil

@@ -159,7 +159,10 @@ func serve(ctx context.Context, addr string, route func(*Shop) http.Handler) err
 		return errors.Join(err, s.Trail.Close())
 	}
 	fmt.Printf("ready: curl -H 'Authorization: Bearer %s' http://%s/orders\n", s.Token, l.Addr())
-	server := &http.Server{Handler: s.Around(route(s)), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second}
+	server := &http.Server{
+		Handler: s.Around(route(s)), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
+		DisableGeneralOptionsHandler: true, // or net/http answers OPTIONS * around every layer
+	}
 	drained := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
