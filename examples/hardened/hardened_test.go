@@ -469,7 +469,7 @@ func TestGuessesFromEverywhere(t *testing.T) {
 	t.Parallel()
 	s, err := newService(t.Context(), config{
 		database: ":memory:", trail: io.Discard, log: slog.New(slog.DiscardHandler),
-		perAddress: []string{"300-M"}, perUser: []string{"120-M"},
+		perAddress: "300-M", perUser: "120-M",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -87,7 +87,7 @@ func run(ctx context.Context, args []string, out, errout io.Writer, more func(*s
 	port := https.Addr().(*net.TCPAddr).Port
 	s, err := newService(ctx, config{
 		database: *database, httpsPort: port, trail: out, log: log,
-		perAddress: []string{*perAddress}, perUser: []string{*perUser}, verbose: *verbose,
+		perAddress: *perAddress, perUser: *perUser, verbose: *verbose,
 		more: more,
 	})
 	if err != nil {

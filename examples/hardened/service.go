@@ -33,8 +33,8 @@ type config struct {
 	trail     io.Writer
 	log       *slog.Logger
 
-	// Limits in ratelimit's notation.
-	perAddress, perUser []string
+	// Limits, in ratelimit's notation.
+	perAddress, perUser string
 
 	// verbose has the trail and each refusal in the log, too.
 	verbose bool
@@ -43,17 +43,26 @@ type config struct {
 	more func(*service, chi.Router)
 }
 
-// A service is the whole of it: state, gatehouse's seven packages, routes.
+// A service is the whole of it: state, gatehouse's parts, routes.
 type service struct {
 	log        *slog.Logger
 	store      *store
 	passwords  passwords
 	nobody     user // whom unknown names are checked against
 	signingKey ed25519.PrivateKey
-	guesses    *ratelimit.Limiter // at a password, from one address
-	allGuesses *ratelimit.Limiter // and from anywhere
-	policy     *rbac.Policy
-	trail      *audit.Trail
+
+	trust    *clientip.Trust
+	trail    *audit.Trail
+	redirect *tlsredirect.Redirector
+
+	perAddress, perUser *ratelimit.Limiter
+	logins              *ratelimit.Limiter // tries at /login from one address
+	guesses             *ratelimit.Limiter // wrong passwords for one account from one address
+	allGuesses          *ratelimit.Limiter // wrong passwords for one account from anywhere
+
+	gate   *auth.Gate
+	policy *rbac.Policy
+	input  *validate.Validator
 
 	handler http.Handler // for the HTTPS listener
 	plain   http.Handler // for the plain one
@@ -64,70 +73,113 @@ func newService(ctx context.Context, cfg config) (_ *service, err error) {
 	if s.nobody.hash, err = s.passwords.hash(ctx, "", newSalt()); err != nil {
 		return nil, err
 	}
-	publicKey, signingKey, err := newSigningKey()
-	if err != nil {
+	// All mistakes of all parts at once.
+	if err := errors.Join(s.makeEdge(cfg), s.makeLimits(cfg), s.makeAccess(), s.makeInput()); err != nil {
 		return nil, err
 	}
-	s.signingKey = signingKey
-	doc, err := rbac.ParseDocument(policyDocument)
-	if err != nil {
-		return nil, err
-	}
-
-	// From where: no proxy stands before this service, so no header may claim
-	// another address than the connection's.
-	var err6, err7 error
-	trust, err1 := clientip.New(clientip.Config{})
-
-	// What happened: one line of JSON for each request.
-	sinks := []audit.Sink{audit.Writer(cfg.trail)}
-	if cfg.verbose {
-		sinks = append(sinks, audit.Slog(cfg.log.Handler()))
-	}
-	s.trail, err = audit.New(audit.Config{Sinks: sinks, Logger: cfg.log})
-
-	// Over what: plain HTTP with credentials is refused, not redirected, since
-	// the credentials are already lost; only these hosts are served.
-	redirect, err2 := tlsredirect.New(tlsredirect.Config{
-		Hosts: []string{"localhost", "127.0.0.1"}, HTTPSPort: cfg.httpsPort, Trust: trust,
-		Health: []string{"/healthz"}, Logger: cfg.log,
-	})
-
-	// How often, by address, before anything is computed for a stranger; by
-	// user, once it is known who asks; and for passwords, which cost a lot to
-	// check and are worth guessing, by address, by account and address, and by
-	// account.
-	perAddress, err3 := ratelimit.New(ratelimit.Config{Name: "address", Limits: cfg.perAddress, Logger: cfg.log})
-	perUser, err4 := ratelimit.New(ratelimit.Config{Name: "user", Limits: cfg.perUser, Key: ratelimit.ByPrincipal(), Logger: cfg.log})
-	logins, err5 := ratelimit.New(ratelimit.Config{Name: "logins", Limits: []string{"60 per minute"}, Logger: cfg.log})
-	s.guesses, err6 = ratelimit.New(ratelimit.Config{Name: "guesses", Limits: []string{"5 per 15 minutes"}, Key: byAccountAndAddr(), Logger: cfg.log})
-	s.allGuesses, err7 = ratelimit.New(ratelimit.Config{Name: "all-guesses", Limits: []string{"100 per hour"}, Key: byAccount, Logger: cfg.log})
-
-	// Who is calling: whoever holds a token that this service signed.
-	jwt, err8 := auth.NewJWT(auth.JWTConfig{Issuers: []auth.Issuer{{
-		URL: issuerName, Audience: []string{audience}, RolesClaim: "roles",
-		Keys: auth.PublicKeys(map[string]crypto.PublicKey{keyID: publicKey}),
-	}}})
-	gate, err9 := auth.New(auth.Config{Authenticators: []auth.Authenticator{jwt}, Realm: "orders", Logger: cfg.log})
-
-	// May they: roles from the token, what a role may do from policy.json.
-	policy, err10 := rbac.New(rbac.Config{Catalog: &perms, Document: doc, Logger: cfg.log})
-	s.policy = policy
-
-	// Is it harmless, and what we expect: decoded strictly, cleaned by struct
-	// tag, then checked by struct tag.
-	cleaner, err11 := sanitize.New(sanitize.Config{Logger: cfg.log})
-	input, err12 := validate.New(validate.Config{MaxBytes: 16 << 10, AfterDecode: cleaner.CleanStruct, Logger: cfg.log})
-
-	err = errors.Join(err, err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12,
-		sanitize.CheckTags[credentials](), sanitize.CheckTags[orderInput]())
-	if err != nil {
+	if s.trail, err = newTrail(cfg); err != nil {
 		return nil, err
 	}
 	if s.store, err = openStore(ctx, cfg.database); err != nil {
 		return nil, errors.Join(err, s.trail.Close())
 	}
+	router := s.routes()
+	if cfg.more != nil {
+		cfg.more(s, router)
+	}
 
+	// The order of the stack, from the outside in. policy.Handler lets no route
+	// answer that nobody decided on.
+	s.handler = s.trust.Handler(s.trail.Handler(headers(s.redirect.Handler(s.perAddress.Handler(s.policy.Handler(router))))))
+	s.plain = s.trust.Handler(s.trail.Handler(headers(s.perAddress.Handler(s.redirect.PlainHandler()))))
+	return s, nil
+}
+
+// newTrail: what happened? One line of JSON for each request.
+func newTrail(cfg config) (*audit.Trail, error) {
+	sinks := []audit.Sink{audit.Writer(cfg.trail)}
+	if cfg.verbose {
+		sinks = append(sinks, audit.Slog(cfg.log.Handler()))
+	}
+	return audit.New(audit.Config{Sinks: sinks, Logger: cfg.log})
+}
+
+// makeEdge: over what channel, and from where? No proxy stands before this
+// service, so no header may claim another address than the connection's. Plain
+// HTTP with credentials is refused, not redirected, since the credentials are
+// already lost; and only these hosts are served.
+func (s *service) makeEdge(cfg config) (err error) {
+	if s.trust, err = clientip.New(clientip.Config{}); err != nil {
+		return err
+	}
+	s.redirect, err = tlsredirect.New(tlsredirect.Config{
+		Hosts: []string{"localhost", "127.0.0.1"}, HTTPSPort: cfg.httpsPort, Trust: s.trust,
+		Health: []string{"/healthz"}, Logger: s.log,
+	})
+	return err
+}
+
+// makeLimits: how often? By address, before anything is computed for a
+// stranger; by user, once it is known who asks; and for passwords, which cost a
+// lot to check and are worth guessing, by address, by account and address, and
+// by account.
+func (s *service) makeLimits(cfg config) (err error) {
+	for _, l := range []struct {
+		limiter **ratelimit.Limiter
+		name    string
+		limit   string
+		key     ratelimit.KeyFunc
+	}{
+		{&s.perAddress, "address", cfg.perAddress, ratelimit.ByAddr()},
+		{&s.perUser, "user", cfg.perUser, ratelimit.ByPrincipal()},
+		{&s.logins, "logins", "60 per minute", ratelimit.ByAddr()},
+		{&s.guesses, "guesses", "5 per 15 minutes", byAccountAndAddr()},
+		{&s.allGuesses, "all-guesses", "100 per hour", byAccount},
+	} {
+		limiter, mistakes := ratelimit.New(ratelimit.Config{Name: l.name, Limits: []string{l.limit}, Key: l.key, Logger: s.log})
+		*l.limiter, err = limiter, errors.Join(err, mistakes)
+	}
+	return err
+}
+
+// makeAccess: who is calling, and may they? Whoever holds a token that this
+// service signed; what the role in it may do is in policy.json.
+func (s *service) makeAccess() error {
+	publicKey, signingKey, err := newSigningKey()
+	if err != nil {
+		return err
+	}
+	s.signingKey = signingKey
+	jwt, err := auth.NewJWT(auth.JWTConfig{Issuers: []auth.Issuer{{
+		URL: issuerName, Audience: []string{audience}, RolesClaim: "roles",
+		Keys: auth.PublicKeys(map[string]crypto.PublicKey{keyID: publicKey}),
+	}}})
+	if err != nil {
+		return err
+	}
+	if s.gate, err = auth.New(auth.Config{Authenticators: []auth.Authenticator{jwt}, Realm: "orders", Logger: s.log}); err != nil {
+		return err
+	}
+	doc, err := rbac.ParseDocument(policyDocument)
+	if err != nil {
+		return err
+	}
+	s.policy, err = rbac.New(rbac.Config{Catalog: &perms, Document: doc, Logger: s.log})
+	return err
+}
+
+// makeInput: is it harmless, and what we expect? Decoded strictly, cleaned by
+// struct tag, then checked by struct tag.
+func (s *service) makeInput() error {
+	cleaner, err := sanitize.New(sanitize.Config{Logger: s.log})
+	if err = errors.Join(err, sanitize.CheckTags[credentials](), sanitize.CheckTags[orderInput]()); err != nil {
+		return err
+	}
+	s.input, err = validate.New(validate.Config{MaxBytes: 16 << 10, AfterDecode: cleaner.CleanStruct, Logger: s.log})
+	return err
+}
+
+func (s *service) routes() chi.Router {
 	r := chi.NewRouter()
 	r.Use(audit.Route) // puts chi's pattern into the trail
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
@@ -136,25 +188,19 @@ func newService(ctx context.Context, cfg config) (_ *service, err error) {
 	r.With(rbac.Public("says that the process lives")).Get("/healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
-	r.With(rbac.Public("who logs in has no token yet"), logins.Handler, validate.Body[credentials](input), s.guesses.Handler, s.allGuesses.Handler).
+	// The limits on guesses need the account's name, which is in the body.
+	r.With(rbac.Public("who logs in has no token yet"), s.logins.Handler, validate.Body[credentials](s.input), s.guesses.Handler, s.allGuesses.Handler).
 		Post("/login", s.login)
 	r.Group(func(r chi.Router) {
-		r.Use(gate.Handler, perUser.Handler)
-		r.With(policy.Require(ordersRead)).Get("/orders", s.list)
-		r.With(policy.Require(ordersWrite), validate.Body[orderInput](input)).Post("/orders", s.create)
-		r.With(policy.Require(ordersRead)).Get("/orders/{id}", s.show)
-		r.With(policy.Require(ordersWrite), validate.Body[orderInput](input)).Put("/orders/{id}", s.change)
-		r.With(policy.Require(ordersReadAll)).Get("/admin/orders", s.listAll)
+		r.Use(s.gate.Handler, s.perUser.Handler)
+		order := validate.Body[orderInput](s.input)
+		r.With(s.policy.Require(ordersRead)).Get("/orders", s.list)
+		r.With(s.policy.Require(ordersWrite), order).Post("/orders", s.create)
+		r.With(s.policy.Require(ordersRead)).Get("/orders/{id}", s.show)
+		r.With(s.policy.Require(ordersWrite), order).Put("/orders/{id}", s.change)
+		r.With(s.policy.Require(ordersReadAll)).Get("/admin/orders", s.listAll)
 	})
-	if cfg.more != nil {
-		cfg.more(s, r)
-	}
-
-	// The order of the stack. policy.Handler lets no route answer that nobody
-	// decided on.
-	s.handler = trust.Handler(s.trail.Handler(headers(redirect.Handler(perAddress.Handler(policy.Handler(r))))))
-	s.plain = trust.Handler(s.trail.Handler(headers(perAddress.Handler(redirect.PlainHandler()))))
-	return s, nil
+	return r
 }
 
 // close ends the service after its listeners, so that the trail has the last
