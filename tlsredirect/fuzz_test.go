@@ -52,6 +52,8 @@ func FuzzLocation(f *testing.F) {
 		{"example.com", "http://example.com/é"},
 		{"example.com", "/a%2fb?c=%0d%0a"},
 		{"EXAMPLE.COM.", "*"},
+		{"example.com", "/%"},
+		{"example.com", "/%2?%"},
 	} {
 		f.Add(s[0], s[1], s[1])
 	}

@@ -149,10 +149,19 @@ func requestTarget(r *http.Request) (string, bool) {
 			target = "/" + target
 		}
 	}
-	for _, c := range []byte(target) {
-		if c <= ' ' || c >= 0x7f || strings.IndexByte("\\\"<>#", c) >= 0 {
+	query := false // where net/http lets a % stand for itself
+	for i, c := range []byte(target) {
+		query = query || c == '?'
+		if c <= ' ' || c >= 0x7f || strings.IndexByte("\\\"<>#", c) >= 0 || c == '%' && !query && !escapes(target[i:]) {
 			return "", false
 		}
 	}
 	return target, true
 }
+
+// escapes reports whether s begins with a percent-encoded byte.
+func escapes(s string) bool {
+	return len(s) >= 3 && isHex(s[1]) && isHex(s[2])
+}
+
+func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f' }
