@@ -38,8 +38,9 @@
 // It does not prove that nobody changed the file afterwards, and a crash of
 // the process loses what the sinks did not have yet; so does a handler that
 // outlives Close. Status and bytes are what net/http was given to send: it
-// tells nobody what a broken connection swallowed. For a hijacked connection
-// the status is 101, whatever the handler wrote there itself.
+// tells nobody what a broken connection swallowed, nor what it had not sent yet
+// when a handler panicked. For a hijacked connection the status is 101, unless
+// the handler gave one before, whatever it wrote there itself.
 //
 // # Where it stands
 //
@@ -56,9 +57,10 @@
 //		return pattern
 //	}))
 //
-// http.ServeMux needs nothing. Wildcards are told as the router writes them,
-// and of muxes within muxes the innermost pattern, without the prefix that was
-// stripped.
+// http.ServeMux needs nothing. Wildcards are told as the router writes them. Of
+// muxes within muxes it is the innermost pattern, without the prefix that was
+// stripped, if a layer of this library or Route stands there, and else the
+// outermost.
 //
 // Request ids are always made here: one that a client sends in X-Request-Id is
 // neither taken over nor recorded.
@@ -73,6 +75,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-go/gatehouse/audit/decision"
@@ -208,12 +211,7 @@ func (e *ending) finish(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		how = Panicked
 		request.Panic, request.PanicAt = typeName(e.panicked), report.PanicSite()
 		e.trail.tell(ctx, e.panicked, request)
-		if abort = e.wire.Status() != 0; abort {
-			// What was written goes out before the connection is cut.
-			_ = contained(func() error { return http.NewResponseController(w).Flush() })
-		} else {
-			abort = !answered(w, r.WithContext(ctx))
-		}
+		abort = e.wire.Status() != 0 || !answered(w, r.WithContext(ctx))
 	}
 	gone := errors.Is(ctx.Err(), context.Canceled)
 	request.Method = method(r.Method)
@@ -258,8 +256,11 @@ func (e *ending) finish(ctx context.Context, w http.ResponseWriter, r *http.Requ
 func answered(w http.ResponseWriter, r *http.Request) bool {
 	return contained(func() error {
 		// Headers of the answer that the handler did not come to give.
-		for _, name := range [...]string{"Set-Cookie", "Location", "Link", "Refresh", "Www-Authenticate"} {
-			w.Header().Del(name)
+		for name := range w.Header() {
+			switch strings.ToLower(name) {
+			case "set-cookie", "clear-site-data", "location", "link", "refresh", "www-authenticate":
+				delete(w.Header(), name)
+			}
 		}
 		problem.Write(w, r, problem.Problem{
 			Status: http.StatusInternalServerError,

@@ -71,7 +71,7 @@ type Event struct {
 type Request struct {
 	Method    string
 	Route     string // the pattern that matched, "" if none did; never the path
-	Status    int    // on the wire; 0 if no status went out, or to nobody
+	Status    int    // on the wire; 0 if no status went out
 	Bytes     int64  // of the body on the wire
 	Duration  time.Duration
 	Decisions []decision.Decision

@@ -63,6 +63,7 @@ func TestPanic(t *testing.T) {
 				w.Header().Set("Content-Encoding", "br") // of the answer that is not given
 				w.Header().Set("Set-Cookie", "session=canary")
 				w.Header().Set("Location", "/canary")
+				w.Header()["clear-site-data"] = []string{"canary"}
 				tt.handler()
 			})), get("/"))
 			got := <-out

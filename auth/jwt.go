@@ -76,7 +76,7 @@ type Issuer struct {
 // from client_id or else azp, TokenID from jti, Scopes from scope or else scp
 // (one string or an array), Roles from [Issuer.RolesClaim], Actor from act, and
 // AMR, ACR, AuthTime, IssuedAt and ExpiresAt from amr, acr, auth_time, iat and
-// exp. It is a Client if client_id is sub (RFC 9068 section 2.2). Tenant stays
+// exp. It is a Client if ClientID is Subject (RFC 9068 section 2.2). Tenant stays
 // empty. All claims are there for [principal.Claims]. Tokens beyond 16 KiB are
 // refused unread.
 //

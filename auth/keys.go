@@ -361,7 +361,7 @@ func checkSecret(s []byte) error {
 		hex.DecodeString, base64.StdEncoding.DecodeString, base64.RawStdEncoding.DecodeString,
 		base64.URLEncoding.DecodeString, base64.RawURLEncoding.DecodeString,
 	} {
-		if decoded, err := decode(string(s)); err == nil {
+		if decoded, err := decode(string(bytes.TrimSpace(s))); err == nil {
 			forms = append(forms, decoded)
 		}
 	}

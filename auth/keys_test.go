@@ -415,6 +415,7 @@ func TestSecret(t *testing.T) {
 		hex.EncodeToString(counting): repeats,
 		base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("gatehouse"), 4)):  repeats,
 		base64.StdEncoding.EncodeToString([]byte("your-256-bit-secret-encoded")): sample,
+		hex.EncodeToString([]byte("your-256-bit-secret-your-256-bit")) + "\n":    sample,
 		hex.EncodeToString([]byte("a-string-secret-at-least-256-bits-long")):     sample,
 		"09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7":       sample, // FastAPI
 		"404E635266556A586E3272357538782F413F4428472B4B6250645367566B5970":       sample, // Spring

@@ -28,11 +28,11 @@
 //
 // # What clients are told
 //
-// Every answer has RateLimit-Policy, the limits (q requests in w seconds), and
-// RateLimit, the tightest of them: r requests may follow at once, and all of
+// Every answer to a request that was counted has RateLimit-Policy, the limits
+// (q requests in w seconds, if these are whole ones), and RateLimit, the tightest of them: r requests may follow at once, and all of
 // the quota is back after t seconds, or, where r is 0, the next request is
-// admitted after t (draft-ietf-httpapi-ratelimit-headers). A refusal has
-// Retry-After, too, the problem type quota-exceeded and the names of the limits
+// admitted after t (draft-ietf-httpapi-ratelimit-headers). A refusal for a quota
+// has Retry-After, too, the problem type quota-exceeded and the names of the limits
 // in violated-policies. A request costs 1; for other costs, and to give back,
 // call [Limiter.Take] with the key that the KeyFunc returns.
 //
@@ -110,8 +110,9 @@ type Config struct {
 	// OnDecision is called with each decision, also without an audit trail.
 	OnDecision func(ctx context.Context, d decision.Decision)
 
-	// ErrorHandler answers refused requests; err is an *Error, and RateLimit, RateLimit-Policy and
-	// Retry-After are already set. If nil, it is WriteError.
+	// ErrorHandler answers refused requests; err is an *Error. RateLimit,
+	// RateLimit-Policy and Retry-After are already set where the request was
+	// counted. If nil, it is WriteError.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
 	// Logger is told of each refusal. If nil, nothing is logged.

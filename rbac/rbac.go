@@ -227,7 +227,7 @@ func Public(reason string) func(http.Handler) http.Handler {
 // from //orders to /orders, or from /dir to /dir/ where only the latter is
 // registered (ServeMux, gorilla/mux with StrictSlash). Nobody decided that the
 // client may know of the place that it names, so the client gets 404: register
-// each spelling that clients may use. It panics if p is nil.
+// both /dir and /dir/ where clients use both. It panics if p is nil.
 func (p *Policy) Handler(next http.Handler) http.Handler {
 	if p == nil {
 		panic("rbac: Handler of a nil *Policy")

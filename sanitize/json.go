@@ -213,16 +213,10 @@ func (w *walk) failed(err error) *Error {
 	return &Error{Reason: ReasonSyntax, Err: report.Causef("at byte %d", e.ByteOffset)}
 }
 
-// place is a pointer for the trail, with * for every name: the client chose
-// these, and may have put anything there.
+// place is a pointer for the trail: how deep, with * for every name and index,
+// since the client chose the names, and may have put anything there.
 func place(pointer string) string {
-	names := strings.Split(pointer, "/")
-	for i, name := range names[1:] {
-		if strings.Trim(name, "0123456789") != "" || name == "" {
-			names[i+1] = "*"
-		}
-	}
-	return strings.Join(names, "/")
+	return "#" + strings.Repeat("/*", strings.Count(pointer, "/"))
 }
 
 // fragment is p as a URI fragment, in printable ASCII whatever the names hold.

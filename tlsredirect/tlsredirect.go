@@ -262,6 +262,9 @@ func (rd *Redirector) check(r *http.Request, plainOnly bool) (Verdict, *Error) {
 	}
 	location, err := rd.plain(r, host)
 	if err != nil {
+		if rd.allowLoopback && !plainOnly && isLoopback(host) {
+			err.detail += "; another machine or a forwarding header rules InsecureAllowLoopback out"
+		}
 		return v, err
 	}
 	v.Location, v.Reason = location, ReasonRedirect
@@ -392,8 +395,6 @@ func (rd *Redirector) hint(r *http.Request, v Verdict, err *Error) {
 	case rd.hintTrust(r, v):
 	case err.Reason == ReasonHost:
 		rd.report.Hint(r.Context(), "host", "a request for another host: if it was meant for this service, add its name or address to Hosts, or its path to Health")
-	case rd.allowLoopback && !v.Secure && !rd.stayedHere(r):
-		rd.report.Hint(r.Context(), "loopback", "plain HTTP from "+peer(r)+": InsecureAllowLoopback is for loopback, and for requests without a forwarding header")
 	}
 }
 

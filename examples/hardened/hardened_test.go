@@ -463,10 +463,9 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// TestGuessesFromEverywhere wants an account closed for a while to whom has
-// many addresses to guess from.
-func TestGuessesFromEverywhere(t *testing.T) {
-	t.Parallel()
+// newTestService is the service without its listeners, with the demo users.
+func newTestService(t *testing.T) *service {
+	t.Helper()
 	s, err := newService(t.Context(), config{
 		database: ":memory:", trail: io.Discard, log: slog.New(slog.DiscardHandler),
 		perAddress: "300-M", perUser: "120-M",
@@ -479,20 +478,58 @@ func TestGuessesFromEverywhere(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	login := func() int {
-		r := httptest.NewRequest(http.MethodPost, "https://localhost/login", strings.NewReader(`{"user":"Ann","password":"guess"}`))
-		r.Header.Set("Content-Type", "application/json")
-		w := httptest.NewRecorder()
-		s.handler.ServeHTTP(w, r)
-		return w.Code
+	if err := s.addDemoUsers(t.Context()); err != nil {
+		t.Fatal(err)
 	}
+	return s
+}
+
+func (s *service) tryLogin(ctx context.Context, user, password string) int {
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "https://localhost/login", strings.NewReader(`{"user":"`+user+`","password":"`+password+`"}`))
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(w, r)
+	return w.Code
+}
+
+// TestGuessesFromEverywhere wants an account closed for a while to whom has
+// many addresses to guess from.
+func TestGuessesFromEverywhere(t *testing.T) {
+	t.Parallel()
+	s := newTestService(t)
 	if _, err := s.allGuesses.Take(t.Context(), "ann", 99); err != nil {
 		t.Fatal(err)
 	}
 	for i, want := range []int{http.StatusUnauthorized, http.StatusTooManyRequests} {
-		if got := login(); got != want {
+		if got := s.tryLogin(t.Context(), "Ann", "guess"); got != want {
 			t.Errorf("guess %d: status = %d, want %d", 100+i, got, want)
 		}
+	}
+}
+
+// TestBusyLogin wants a login that was not answered for want of time not to
+// count as a guess.
+func TestBusyLogin(t *testing.T) {
+	t.Parallel()
+	s := newTestService(t)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for range cap(s.passwords.slots) {
+		s.passwords.slots <- struct{}{}
+	}
+	for range 6 {
+		if got := s.tryLogin(gone, "bob", "horse battery staple"); got != http.StatusServiceUnavailable {
+			t.Errorf("status = %d, want 503", got)
+		}
+	}
+	if got := s.tryLogin(t.Context(), "bob", "horse battery staple"); got != http.StatusServiceUnavailable {
+		t.Errorf("status after %v = %d, want 503", longestWait, got)
+	}
+	for range cap(s.passwords.slots) {
+		<-s.passwords.slots
+	}
+	if got := s.tryLogin(t.Context(), "bob", "horse battery staple"); got != http.StatusOK {
+		t.Errorf("status when there is time = %d, want 200", got)
 	}
 }
 

@@ -76,24 +76,16 @@ func (s *service) login(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, errNotDecoded)
 		return
 	}
-	u, known, err := s.store.user(ctx, in.User)
-	if err != nil {
-		s.fail(w, r, err)
+	u, right, err := s.check(ctx, in)
+	switch {
+	case err != nil: // no guess was made
+		s.fail(w, r, errors.Join(err, s.giveBack(r)))
 		return
-	}
-	if !known {
-		u = s.nobody
-	}
-	hash, err := s.passwords.hash(ctx, in.Password, u.salt)
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	if subtle.ConstantTimeCompare(hash, u.hash) != 1 || !known {
+	case !right:
 		// Names are told if they are somebody's: others may be a password that
 		// was typed into the wrong field.
 		d := decision.Decision{Layer: "login", Reason: "password", Status: http.StatusUnauthorized}
-		if known {
+		if u.id != "" {
 			d.Detail = "user " + u.id
 		}
 		s.deny(w, r, d, "User or password is wrong.")
@@ -116,7 +108,24 @@ func (s *service) login(w http.ResponseWriter, r *http.Request) {
 	}{token, int(tokenLifetime / time.Second)})
 }
 
-// giveBack takes a guess that was right out of the count.
+// check reports whose name it is, if anybody's, and whether the password is
+// right.
+func (s *service) check(ctx context.Context, in *credentials) (u user, right bool, err error) {
+	u, known, err := s.store.user(ctx, in.User)
+	if err != nil {
+		return user{}, false, err
+	}
+	if !known {
+		u = s.nobody
+	}
+	hash, err := s.passwords.hash(ctx, in.Password, u.salt)
+	if err != nil {
+		return user{}, false, err
+	}
+	return u, subtle.ConstantTimeCompare(hash, u.hash) == 1 && known, nil
+}
+
+// giveBack takes a guess that was right, or none, out of the count.
 func (s *service) giveBack(r *http.Request) error {
 	for _, l := range []struct {
 		limit *ratelimit.Limiter
@@ -126,7 +135,7 @@ func (s *service) giveBack(r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		if _, err := l.limit.Take(r.Context(), key, -1); err != nil {
+		if _, err := l.limit.Take(context.WithoutCancel(r.Context()), key, -1); err != nil {
 			return err
 		}
 	}

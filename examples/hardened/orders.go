@@ -125,7 +125,7 @@ func (s *service) deny(w http.ResponseWriter, r *http.Request, d decision.Decisi
 func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	d := decision.Decision{Layer: "service", Reason: "error", Status: http.StatusInternalServerError}
 	level := slog.LevelError
-	if errors.Is(err, errBusy) || errors.Is(err, context.Canceled) { // the client's doing
+	if errors.Is(err, errBusy) || errors.Is(err, context.Canceled) { // nothing is broken
 		d.Reason, d.Status, level = "unavailable", http.StatusServiceUnavailable, slog.LevelWarn
 		w.Header().Set("Retry-After", "5")
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // Handlers ask a writer for its optional interfaces, so each shape has the
-// methods of the writer that it stands for and no other. All of them are one
+// methods of the writer that it stands for, or of one beneath it. All of them are one
 // pointer wide: choosing one allocates nothing.
 type (
 	plain    struct{ *writer }
