@@ -78,14 +78,13 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"mime"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/microcosm-cc/bluemonday"
 
 	"github.com/gatehouse-go/gatehouse/audit/decision"
+	"github.com/gatehouse-go/gatehouse/internal/jsonbody"
 	"github.com/gatehouse-go/gatehouse/internal/pass"
 	"github.com/gatehouse-go/gatehouse/internal/report"
 	"github.com/gatehouse-go/gatehouse/internal/respwriter"
@@ -259,28 +258,11 @@ type body struct {
 // readable says whether a body with these headers is JSON as CheckJSON reads
 // it. What cannot be read cannot be vouched for.
 func readable(h http.Header) *Error {
-	for _, coding := range h["Content-Encoding"] {
-		if coding != "" && !strings.EqualFold(coding, "identity") {
-			return &Error{Reason: ReasonEncoding, Err: report.Cause("the body is compressed")}
-		}
+	if jsonbody.Coded(h) {
+		return &Error{Reason: ReasonEncoding, Err: report.Cause("the body is compressed")}
 	}
-	types := h["Content-Type"]
-	if len(types) != 1 {
-		return &Error{Reason: ReasonMediaType, Err: report.Causef("%d Content-Type headers", len(types))}
-	}
-	if types[0] == "application/json" {
-		return nil
-	}
-	media, params, err := mime.ParseMediaType(types[0])
-	if err != nil {
-		return &Error{Reason: ReasonMediaType, Err: report.Cause("Content-Type is malformed")}
-	}
-	subtype, ok := strings.CutPrefix(media, "application/")
-	if !ok || subtype != "json" && (!strings.HasSuffix(subtype, "+json") || subtype == "+json") {
-		return &Error{Reason: ReasonMediaType, Err: report.Cause("Content-Type is not JSON")}
-	}
-	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
-		return &Error{Reason: ReasonMediaType, Err: report.Cause("charset is not UTF-8")}
+	if err := jsonbody.CheckType(h); err != nil {
+		return &Error{Reason: ReasonMediaType, Err: err}
 	}
 	return nil
 }

@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"strconv"
-	"strings"
 
+	"github.com/gatehouse-go/gatehouse/internal/jsonbody"
 	"github.com/gatehouse-go/gatehouse/internal/respwriter"
 )
 
@@ -37,10 +36,10 @@ func (v *Validator) read(w http.ResponseWriter, r *http.Request) (*document, *Er
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil, &Error{Reason: ReasonEmpty}
 	}
-	if !isIdentity(r.Header["Content-Encoding"]) {
+	if jsonbody.Coded(r.Header) {
 		return nil, &Error{Reason: ReasonEncoding}
 	}
-	if !isJSON(r.Header["Content-Type"]) {
+	if jsonbody.CheckType(r.Header) != nil {
 		return nil, &Error{Reason: ReasonMediaType}
 	}
 	if r.ContentLength > v.maxBytes {
@@ -92,35 +91,4 @@ func readAll(r io.Reader, claimed int64) ([]byte, error) {
 			return nil, err
 		}
 	}
-}
-
-// isIdentity reports whether the body is as it is: nothing is unpacked here,
-// for a small archive may hold a large document.
-func isIdentity(codings []string) bool {
-	for _, c := range codings {
-		if c != "" && !strings.EqualFold(c, "identity") {
-			return false
-		}
-	}
-	return true
-}
-
-// isJSON reports whether the one Content-Type is JSON in UTF-8.
-func isJSON(types []string) bool {
-	if len(types) != 1 {
-		return false
-	}
-	switch types[0] {
-	case "application/json", "application/json; charset=utf-8":
-		return true
-	}
-	media, params, err := mime.ParseMediaType(types[0])
-	if err != nil {
-		return false
-	}
-	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
-		return false
-	}
-	subtype, ok := strings.CutPrefix(media, "application/")
-	return ok && (subtype == "json" || strings.HasSuffix(subtype, "+json") && subtype != "+json")
 }
