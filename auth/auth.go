@@ -60,14 +60,27 @@ import (
 type Authenticator interface {
 	// Authenticate returns the caller of r. If r carries no credentials of
 	// this kind it returns ErrNoCredentials, and the next Authenticator is
-	// asked. Any other error refuses the request: an *Error, an error whose
-	// StatusCode() int is 400, 401 or 403, or one that counts as 503.
+	// asked. So it is for an *Error around ErrNoCredentials, which says that
+	// the scheme is right and the form is another's; it is the answer if no
+	// Authenticator takes the request. Any other error refuses it: an *Error,
+	// an error whose StatusCode() int is 400, 401 or 403, or one that counts
+	// as 503.
 	Authenticate(r *http.Request) (*principal.Principal, error)
 
 	// Challenges returns the values of WWW-Authenticate that answer err
 	// (RFC 9110 section 11.6.1) for the statuses 400, 401 and 403; nil for
 	// none. The Gate adds its realm.
 	Challenges(err error) []string
+}
+
+// A Carrier is an [Authenticator] that can tell, without any check, whether a
+// request carries credentials of its kind. A Gate refuses requests that carry
+// them in more than one place: two readers might each believe another one
+// (RFC 6750 section 2).
+type Carrier interface {
+	// Carries names the place in r where the credentials are, such as
+	// "Authorization"; "" if there are none.
+	Carries(r *http.Request) string
 }
 
 // Config configures a [Gate]. Authenticators is required.
@@ -95,6 +108,7 @@ type Config struct {
 // It is safe for concurrent use.
 type Gate struct {
 	authenticators []Authenticator
+	carriers       []Carrier
 	realm          string
 	report         *report.Reporter
 	onError        func(w http.ResponseWriter, r *http.Request, err error)
@@ -123,6 +137,11 @@ func New(cfg Config) (*Gate, error) {
 		realm:          cfg.Realm,
 		report:         report.New("auth", cfg.Logger, cfg.OnDecision),
 		onError:        cfg.ErrorHandler,
+	}
+	for _, a := range g.authenticators {
+		if c, ok := a.(Carrier); ok {
+			g.carriers = append(g.carriers, c)
+		}
 	}
 	if g.onError == nil {
 		g.onError = WriteError
@@ -153,10 +172,18 @@ func (g *Gate) authenticate(r *http.Request) (*principal.Principal, Authenticato
 	if len(authorization) > 1 {
 		return nil, nil, &Error{Kind: Malformed, Reason: ReasonDuplicate, Err: report.Causef("%d Authorization headers", len(authorization))}
 	}
+	if err := g.onePlace(r); err != nil {
+		return nil, nil, err
+	}
+	var declined *Error
+	var decliner Authenticator
 	for _, a := range g.authenticators {
 		p, err := a.Authenticate(r)
 		switch {
 		case err != nil && errors.Is(err, ErrNoCredentials):
+			if e, ok := errors.AsType[*Error](err); ok && e != nil && declined == nil {
+				declined, decliner = e, a
+			}
 			continue
 		case err != nil:
 			return nil, a, classify(err)
@@ -165,10 +192,28 @@ func (g *Gate) authenticate(r *http.Request) (*principal.Principal, Authenticato
 		}
 		return p, a, nil
 	}
+	if declined != nil {
+		return nil, decliner, declined
+	}
 	if len(authorization) > 0 {
 		return nil, nil, &Error{Kind: Missing, Reason: ReasonScheme, Err: report.Cause("the Authorization scheme is not one of this service's")}
 	}
 	return nil, nil, &Error{Kind: Missing, Reason: ReasonMissing, Err: ErrNoCredentials}
+}
+
+// onePlace refuses requests with credentials in two places.
+func (g *Gate) onePlace(r *http.Request) *Error {
+	first := ""
+	for _, c := range g.carriers {
+		place := c.Carries(r)
+		if first == "" {
+			first = place
+		}
+		if place != "" && place != first {
+			return &Error{Kind: Malformed, Reason: ReasonDuplicate, Err: report.Causef("credentials in %s and in %s", first, place)}
+		}
+	}
+	return nil
 }
 
 // Handler lets only requests through whose caller is known, and puts the
@@ -266,7 +311,11 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, by Authenticator, 
 		challenges = by.Challenges(err)
 	} else {
 		for _, a := range g.authenticators {
-			challenges = append(challenges, a.Challenges(err)...)
+			for _, c := range a.Challenges(err) {
+				if !slices.Contains(challenges, c) { // several may speak Bearer
+					challenges = append(challenges, c)
+				}
+			}
 		}
 	}
 	h := w.Header()

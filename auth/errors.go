@@ -19,11 +19,13 @@ type Kind uint8
 
 // The kinds, with their status and their error code of RFC 6750 section 3.1.
 const (
-	Invalid           Kind = iota // 401 invalid_token
-	Missing                       // 401, no error code
-	Malformed                     // 400 invalid_request
-	InsufficientScope             // 403 insufficient_scope
-	Unavailable                   // 503: keys or a store could not be asked
+	Invalid             Kind = iota // 401 invalid_token
+	Missing                         // 401, no error code
+	Malformed                       // 400 invalid_request
+	InsufficientScope               // 403 insufficient_scope
+	Unavailable                     // 503: keys or a store could not be asked
+	Forbidden                       // 403, no error code: not from where this credential may be used
+	StaleAuthentication             // 401 insufficient_user_authentication (RFC 9470)
 )
 
 // An Error is why a request was not admitted. Clients learn its Kind only,
@@ -38,6 +40,10 @@ type Error struct {
 	// Scopes are those that an InsufficientScope request lacks or needs.
 	Scopes []string
 
+	// ACR and MaxAge are what a StaleAuthentication request needs.
+	ACR    []string
+	MaxAge time.Duration
+
 	// RetryAfter is when asking again may help, for Unavailable.
 	RetryAfter time.Duration
 
@@ -50,7 +56,7 @@ type Error struct {
 // The reasons of this package.
 const (
 	ReasonMissing     = "missing"     // no credentials
-	ReasonDuplicate   = "duplicate"   // more than one Authorization header
+	ReasonDuplicate   = "duplicate"   // more than one credential
 	ReasonScheme      = "scheme"      // a scheme that nobody here speaks
 	ReasonMalformed   = "malformed"   // not the syntax of its kind
 	ReasonOversize    = "oversize"    // longer than any honest token
@@ -64,8 +70,15 @@ const (
 	ReasonAudience    = "audience"    // for somebody else
 	ReasonExpired     = "expired"     // no longer valid
 	ReasonNotYet      = "not_yet"     // not valid yet
+	ReasonLifetime    = "lifetime"    // valid for longer than is accepted
+	ReasonRevoked     = "revoked"     // taken back before its time
 	ReasonBinding     = "binding"     // bound to a key whose proof is missing
+	ReasonProof       = "dpop"        // a DPoP proof that proves nothing
+	ReasonReplay      = "dpop_replay" // a DPoP proof that was used before
+	ReasonNonce       = "dpop_nonce"  // a DPoP proof without a nonce of ours that is fresh
+	ReasonOrigin      = "origin"      // a cookie from a page of somebody else's
 	ReasonScope       = "scope"       // lacks a scope
+	ReasonStale       = "stale"       // authenticated too long ago, or too weakly
 	ReasonRefused     = "refused"     // by another Authenticator, which says no more
 	ReasonUnavailable = "unavailable" // could not be checked
 )
@@ -90,11 +103,11 @@ func (e *Error) Unwrap() error {
 // StatusCode returns the status that answers the error.
 func (e *Error) StatusCode() int {
 	switch e.Kind {
-	case Invalid, Missing:
+	case Invalid, Missing, StaleAuthentication:
 		return http.StatusUnauthorized
 	case Malformed:
 		return http.StatusBadRequest
-	case InsufficientScope:
+	case InsufficientScope, Forbidden:
 		return http.StatusForbidden
 	case Unavailable:
 		return http.StatusServiceUnavailable
@@ -111,6 +124,10 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case e != nil && e.Kind == Missing:
 		p.Detail = "This resource needs credentials."
+	case e != nil && e.Kind == StaleAuthentication:
+		p.Detail = "This resource needs a more recent or stronger authentication."
+	case e != nil && e.Kind == Forbidden:
+		p.Detail = "The credentials may not be used from there."
 	case p.Status == http.StatusUnauthorized:
 		p.Detail = "The credentials were not accepted."
 	case p.Status == http.StatusBadRequest:

@@ -152,11 +152,22 @@ func NewJWT(cfg JWTConfig) (*JWT, error) {
 
 // Authenticate returns the caller that the bearer token of r speaks for.
 func (j *JWT) Authenticate(r *http.Request) (*principal.Principal, error) {
-	token, err := bearer(r.Header)
+	scheme, token, err := BearerToken(r)
 	if err != nil {
 		return nil, err
 	}
+	if scheme != "Bearer" {
+		return nil, ErrNoCredentials
+	}
 	return j.Verify(token)
+}
+
+// Carries implements [Carrier].
+func (j *JWT) Carries(r *http.Request) string {
+	if _, _, err := BearerToken(r); errors.Is(err, ErrNoCredentials) {
+		return ""
+	}
+	return "Authorization"
 }
 
 // Verify returns the principal of a token in compact form, for tokens that do
@@ -212,26 +223,6 @@ func (j *JWT) Challenges(err error) []string {
 	case Unavailable:
 	}
 	return nil
-}
-
-// bearer takes the token out of the Authorization header (RFC 6750 section
-// 2.1): the only place where one is looked for.
-func bearer(h http.Header) (string, error) {
-	values := h["Authorization"]
-	if len(values) == 0 {
-		return "", ErrNoCredentials
-	}
-	if len(values) > 1 {
-		return "", &Error{Kind: Malformed, Reason: ReasonDuplicate, Err: report.Causef("%d Authorization headers", len(values))}
-	}
-	scheme, token, ok := strings.Cut(values[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return "", ErrNoCredentials
-	}
-	if !ok || token == "" || strings.Contains(token, " ") || strings.Contains(token, "\t") || strings.Contains(token, ",") {
-		return "", &Error{Kind: Malformed, Reason: ReasonMalformed, Err: report.Cause("want one token after Bearer")}
-	}
-	return token, nil
 }
 
 // issuer finds who the token claims to be from, and returns its claims if it

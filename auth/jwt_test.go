@@ -882,12 +882,31 @@ func TestBearer(t *testing.T) {
 			}
 		})
 	}
-	for _, header := range []string{"", "Basic eDp5", "Bearer\t" + good, "BearerX " + good, good, "DPoP " + good} {
+	for _, header := range []string{"", "Basic eDp5", "Bearer\t" + good, "BearerX " + good, good} {
 		r := httptest.NewRequest(http.MethodGet, "/?access_token="+good, http.NoBody)
 		r.AddCookie(&http.Cookie{Name: "access_token", Value: good})
 		r.Header.Set("Authorization", header)
 		if _, err := j.Authenticate(r); !errors.Is(err, auth.ErrNoCredentials) {
 			t.Errorf("Authenticate with %.12q = %v, want ErrNoCredentials", header, err)
+		}
+	}
+}
+
+// RFC 6750 section 2: a client uses one way to send the token.
+func TestTokenInTheQueryAsWell(t *testing.T) {
+	t.Parallel()
+	s := signerFor("HS256")
+	good := s.token(t, goodClaims())
+	h := newGate(t, auth.Config{Authenticators: []auth.Authenticator{newJWT(t, issuerOf(s))}}).Optional(whoami)
+	for query, want := range map[string]int{
+		"": 200, "token=x": 200, "q=%20": 200,
+		"access_token=" + good: 400, "a=b&access_token=": 400, "access%5ftoke%6e=x": 400,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/?"+query, http.NoBody)
+		r.Header.Set("Authorization", "Bearer "+good)
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); w.Code != want {
+			t.Errorf("status with ?%.20s = %d, want %d", query, w.Code, want)
 		}
 	}
 }
