@@ -48,6 +48,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gatehouse-go/gatehouse/audit/decision"
 	"github.com/gatehouse-go/gatehouse/auth/principal"
@@ -93,6 +94,10 @@ type Config struct {
 	// Realm is put into every challenge. If empty, there is none.
 	Realm string
 
+	// Resource describes the service to OAuth clients: challenges then point to
+	// the document that [Gate.Metadata] serves. If nil, there is none.
+	Resource *Resource
+
 	// OnDecision is called with each decision, also without an audit trail.
 	OnDecision func(ctx context.Context, d decision.Decision)
 
@@ -110,6 +115,7 @@ type Gate struct {
 	authenticators []Authenticator
 	carriers       []Carrier
 	realm          string
+	resource       *resource // nil: none
 	report         *report.Reporter
 	onError        func(w http.ResponseWriter, r *http.Request, err error)
 }
@@ -129,12 +135,15 @@ func New(cfg Config) (*Gate, error) {
 	if strings.ContainsFunc(cfg.Realm, func(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\\' }) {
 		errs = append(errs, fmt.Errorf("auth: Realm is %q, want printable ASCII without quotes and backslashes", cfg.Realm))
 	}
+	described, faults := newResource(cfg.Resource)
+	errs = append(errs, faults...)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	g := &Gate{
 		authenticators: slices.Clone(cfg.Authenticators),
 		realm:          cfg.Realm,
+		resource:       described,
 		report:         report.New("auth", cfg.Logger, cfg.OnDecision),
 		onError:        cfg.ErrorHandler,
 	}
@@ -149,10 +158,11 @@ func New(cfg Config) (*Gate, error) {
 	return g, nil
 }
 
-// An admission is what a Gate found out about a request that it let through.
+// An admission is what a Gate found out about a request.
 type admission struct {
-	principal *principal.Principal // nil: no credentials, let through by Optional
-	by        Authenticator
+	principal *principal.Principal // nil: refused, or let through by Optional
+	by        Authenticator        // nil: nobody took the request
+	detail    string
 }
 
 // admissionKey is a key for each Gate: one Gate's word is not another's.
@@ -160,25 +170,25 @@ type admissionKey struct{ gate *Gate }
 
 // Authenticate returns the caller of r. Every error is an *Error.
 func (g *Gate) Authenticate(r *http.Request) (*principal.Principal, error) {
-	p, _, err := g.authenticate(r)
+	a, err := g.authenticate(r)
 	if err != nil {
 		return nil, err
 	}
-	return p, nil
+	return a.principal, nil
 }
 
-func (g *Gate) authenticate(r *http.Request) (*principal.Principal, Authenticator, *Error) {
+func (g *Gate) authenticate(r *http.Request) (admission, *Error) {
 	authorization := r.Header["Authorization"]
 	if len(authorization) > 1 {
-		return nil, nil, &Error{Kind: Malformed, Reason: ReasonDuplicate, Err: report.Causef("%d Authorization headers", len(authorization))}
+		return admission{}, &Error{Kind: Malformed, Reason: ReasonDuplicate, Err: report.Causef("%d Authorization headers", len(authorization))}
 	}
 	if err := g.onePlace(r); err != nil {
-		return nil, nil, err
+		return admission{}, err
 	}
 	var declined *Error
 	var decliner Authenticator
 	for _, a := range g.authenticators {
-		p, err := a.Authenticate(r)
+		p, detail, err := ask(a, r)
 		switch {
 		case err != nil && errors.Is(err, ErrNoCredentials):
 			if e, ok := errors.AsType[*Error](err); ok && e != nil && declined == nil {
@@ -186,19 +196,28 @@ func (g *Gate) authenticate(r *http.Request) (*principal.Principal, Authenticato
 			}
 			continue
 		case err != nil:
-			return nil, a, classify(err)
+			return admission{by: a}, classify(err)
 		case p == nil || p.Issuer == "" || p.Subject == "":
-			return nil, a, &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: report.Causef("%T admitted a caller without issuer and subject", a)}
+			return admission{by: a}, &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: report.Causef("%T admitted a caller without issuer and subject", a)}
 		}
-		return p, a, nil
+		return admission{p, a, detail}, nil
 	}
 	if declined != nil {
-		return nil, decliner, declined
+		return admission{by: decliner}, declined
 	}
 	if len(authorization) > 0 {
-		return nil, nil, &Error{Kind: Missing, Reason: ReasonScheme, Err: report.Cause("the Authorization scheme is not one of this service's")}
+		return admission{}, &Error{Kind: Missing, Reason: ReasonScheme, Err: report.Cause("the Authorization scheme is not one of this service's")}
 	}
-	return nil, nil, &Error{Kind: Missing, Reason: ReasonMissing, Err: ErrNoCredentials}
+	return admission{}, &Error{Kind: Missing, Reason: ReasonMissing, Err: ErrNoCredentials}
+}
+
+// ask also returns what the record should say of an admission.
+func ask(a Authenticator, r *http.Request) (*principal.Principal, string, error) {
+	if j, ok := a.(*JWT); ok {
+		return j.authenticate(r)
+	}
+	p, err := a.Authenticate(r)
+	return p, "", err
 }
 
 // onePlace refuses requests with credentials in two places.
@@ -233,28 +252,43 @@ func (g *Gate) handler(next http.Handler, optional bool) http.Handler {
 		ctx := r.Context()
 		if a, ok := ctx.Value(admissionKey{g}).(*admission); ok {
 			if a.principal == nil && !optional {
-				g.refuse(w, r, nil, "", &Error{Kind: Missing, Reason: ReasonMissing, Err: ErrNoCredentials})
+				g.refuse(w, r, nil, "", missing())
 				return
 			}
 			pass.On(next, w, r)
 			return
 		}
-		p, by, err := g.authenticate(r)
-		d := decision.Decision{Effect: decision.Allow, Reason: "admitted"}
+		a, err := g.authenticate(r)
+		d := decision.Decision{Effect: decision.Allow, Reason: "admitted", Detail: a.detail}
 		switch {
 		case err == nil:
-			d.Rule = p.Scheme
-			decision.SetActor(ctx, actor(p))
-			ctx = principal.NewContext(ctx, p)
-		case optional && by == nil && err.Reason == ReasonMissing:
+			d.Rule = a.principal.Scheme
+			decision.SetActor(ctx, actor(a.principal))
+			ctx = principal.NewContext(ctx, a.principal)
+			if a.principal.Scheme == schemeDPoP {
+				offerNonce(w.Header(), a.by)
+			}
+		case optional && a.by == nil && err.Reason == ReasonMissing:
 			d.Reason = "anonymous"
 		default:
-			g.refuse(w, r, by, "", err)
+			g.refuse(w, r, a.by, "", err)
 			return
 		}
 		g.report.Decision(ctx, d)
-		pass.With(context.WithValue(ctx, admissionKey{g}, &admission{p, by}), next, w, r)
+		pass.With(context.WithValue(ctx, admissionKey{g}, &a), next, w, r)
 	})
+}
+
+func missing() *Error { return &Error{Kind: Missing, Reason: ReasonMissing, Err: ErrNoCredentials} }
+
+// offerNonce puts the nonce of the next DPoP proof into an answer, where there
+// are nonces (RFC 9449 section 8.2).
+func offerNonce(h http.Header, by Authenticator) {
+	if n, ok := by.(interface{ DPoPNonce() string }); ok {
+		if nonce := n.DPoPNonce(); nonce != "" {
+			h.Set("DPoP-Nonce", nonce)
+		}
+	}
 }
 
 // RequireScope returns a middleware, to stand behind Handler, that lets only
@@ -275,24 +309,74 @@ func (g *Gate) RequireScope(scopes ...string) func(http.Handler) http.Handler {
 	}
 	scopes = slices.Clone(scopes)
 	rule := strings.Join(scopes, " ")
+	return g.require(rule, func(p *principal.Principal) *Error {
+		for _, s := range scopes {
+			if !p.HasScope(s) {
+				return &Error{Kind: InsufficientScope, Reason: ReasonScope, Scopes: slices.Clone(scopes), Err: report.Causef("lacks %q", s)}
+			}
+		}
+		return nil
+	})
+}
+
+// RequireRecent returns a middleware, to stand behind Handler, that lets only
+// requests through whose caller authenticated at most maxAge ago and, if acr is
+// given, in one of these authentication contexts. Others get 401
+// insufficient_user_authentication (RFC 9470), upon which a client lets its user
+// log in again. With a maxAge of 0 no age is asked for. It panics if g is nil,
+// if maxAge is negative, if nothing is asked for, and if an acr is empty or not
+// printable ASCII without spaces, quotes and backslashes.
+func (g *Gate) RequireRecent(maxAge time.Duration, acr ...string) func(http.Handler) http.Handler {
+	switch {
+	case g == nil:
+		panic("auth: RequireRecent of a nil *Gate")
+	case maxAge < 0:
+		panic(fmt.Sprintf("auth: RequireRecent with %v, want 0 or more", maxAge))
+	case maxAge == 0 && len(acr) == 0:
+		panic("auth: RequireRecent without an age and an acr")
+	}
+	for _, s := range acr {
+		if !isScopeToken(s) { // the same alphabet
+			panic(fmt.Sprintf("auth: RequireRecent with the acr %q, want printable ASCII", s))
+		}
+	}
+	acr = slices.Clone(acr)
+	rule := strings.TrimSpace(fmt.Sprintf("max_age=%d %s", int64(maxAge/time.Second), strings.Join(acr, " ")))
+	return g.require(rule, func(p *principal.Principal) *Error {
+		cause := report.Cause("")
+		switch age := time.Since(p.AuthTime); {
+		case len(acr) > 0 && !slices.Contains(acr, p.ACR):
+			cause = "acr is none of those that are wanted"
+		case maxAge > 0 && p.AuthTime.IsZero():
+			cause = "no auth_time"
+		case maxAge > 0 && (age > maxAge || age < -maxLeeway):
+			cause = report.Causef("authenticated %v ago", age.Round(time.Second))
+		default:
+			return nil
+		}
+		return &Error{Kind: StaleAuthentication, Reason: ReasonStale, ACR: slices.Clone(acr), MaxAge: maxAge, Err: cause}
+	})
+}
+
+// require returns a middleware that lets callers through of whom check has
+// nothing to say.
+func (g *Gate) require(rule string, check func(*principal.Principal) *Error) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			p, ok := principal.FromContext(r.Context())
+			ctx := r.Context()
 			var by Authenticator
-			if a, admitted := r.Context().Value(admissionKey{g}).(*admission); admitted {
+			if a, admitted := ctx.Value(admissionKey{g}).(*admission); admitted {
 				by = a.by
 			}
-			if !ok {
-				g.refuse(w, r, by, rule, &Error{Kind: Missing, Reason: ReasonMissing, Err: ErrNoCredentials})
+			err := missing()
+			if p, ok := principal.FromContext(ctx); ok {
+				err = check(p)
+			}
+			if err != nil {
+				g.refuse(w, r, by, rule, err)
 				return
 			}
-			for _, s := range scopes {
-				if !p.HasScope(s) {
-					g.refuse(w, r, by, rule, &Error{Kind: InsufficientScope, Reason: ReasonScope, Scopes: slices.Clone(scopes), Err: report.Causef("lacks %q", s)})
-					return
-				}
-			}
-			g.report.Decision(r.Context(), decision.Decision{Effect: decision.Allow, Rule: rule, Reason: "granted"})
+			g.report.Decision(ctx, decision.Decision{Effect: decision.Allow, Rule: rule, Reason: "granted"})
 			pass.On(next, w, r)
 		})
 	}
@@ -321,7 +405,10 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, by Authenticator, 
 	h := w.Header()
 	h.Del("WWW-Authenticate")
 	for _, c := range challenges {
-		h.Add("WWW-Authenticate", g.withRealm(c))
+		h.Add("WWW-Authenticate", g.complete(c))
+	}
+	if err.Reason == ReasonNonce {
+		offerNonce(h, by)
 	}
 	h.Set("Cache-Control", "no-store")
 	if err.Kind == Unavailable {
@@ -333,16 +420,24 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, by Authenticator, 
 	g.onError(w, r, err)
 }
 
-func (g *Gate) withRealm(challenge string) string {
-	if g.realm == "" {
-		return challenge
+// complete adds to a challenge what is the Gate's to say: the realm before its
+// parameters, and where the metadata is behind them (RFC 9728 section 5.1).
+func (g *Gate) complete(challenge string) string {
+	scheme, params, _ := strings.Cut(challenge, " ")
+	var all []string
+	if g.realm != "" && !strings.Contains(params, `realm="`) {
+		all = append(all, `realm="`+g.realm+`"`)
 	}
-	scheme, params, ok := strings.Cut(challenge, " ")
-	challenge = scheme + ` realm="` + g.realm + `"`
-	if ok {
-		challenge += ", " + params
+	if params != "" {
+		all = append(all, params)
 	}
-	return challenge
+	if g.resource != nil && (scheme == schemeBearer || scheme == schemeDPoP) {
+		all = append(all, `resource_metadata="`+g.resource.location+`"`)
+	}
+	if len(all) == 0 {
+		return scheme
+	}
+	return scheme + " " + strings.Join(all, ", ")
 }
 
 func actor(p *principal.Principal) decision.Actor {

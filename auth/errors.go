@@ -3,7 +3,9 @@ package auth
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-go/gatehouse/internal/problem"
@@ -161,6 +163,18 @@ func classify(err error) *Error {
 		e.Kind, e.Reason = InsufficientScope, ReasonScope
 	}
 	return e
+}
+
+// stepUp are the parameters of a challenge that say what would do (RFC 9470
+// section 3).
+func (e *Error) stepUp() (params string) {
+	if acr := slices.DeleteFunc(slices.Clone(e.ACR), func(s string) bool { return !isScopeToken(s) }); len(acr) > 0 {
+		params = `, acr_values="` + strings.Join(acr, " ") + `"`
+	}
+	if e.MaxAge > 0 {
+		params += `, max_age="` + strconv.FormatInt(int64(e.MaxAge/time.Second), 10) + `"`
+	}
+	return params
 }
 
 func (e *Error) retryAfter() string {

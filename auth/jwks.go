@@ -16,47 +16,69 @@ import (
 
 const maxJWKSKeys = 100
 
-// parseJWKS decodes a JWK Set (RFC 7517 section 5).
-func parseJWKS(document []byte) (raws []rawKey, errs []error) {
-	set, err := strictjson.Members(document)
-	if err != nil {
-		return nil, []error{fmt.Errorf("JWKS: %w", err)}
-	}
-	var jwks []json.RawMessage
-	if json.Unmarshal([]byte(set["keys"]), &jwks) != nil || jwks == nil {
-		return nil, []error{errors.New(`JWKS has no array "keys"`)}
-	}
-	if len(jwks) > maxJWKSKeys {
-		return nil, []error{fmt.Errorf("JWKS has %d keys, want at most %d", len(jwks), maxJWKSKeys)}
-	}
-	seen := make(map[string]bool)
-	for i, doc := range jwks {
-		raw, err := parseJWK(doc)
-		switch {
-		case errors.Is(err, errSkip):
-			continue
-		case err != nil:
-			errs = append(errs, fmt.Errorf("JWKS key %d %w", i, err))
-			continue
-		case seen[raw.kid]:
-			errs = append(errs, fmt.Errorf("JWKS has kid %.64q twice", raw.kid))
-		}
-		seen[raw.kid] = true
-		raws = append(raws, raw)
-	}
-	return raws, errs
+// A setKey is a key of a JWK Set, or why it is of no use.
+type setKey struct {
+	rawKey
+	err     error
+	foreign bool // not for us, and no mistake either
 }
 
-// errSkip marks a key that is not for us, and no mistake either.
-var errSkip = errors.New("auth: not a key to verify signatures with")
+// parseJWKS takes a JWK Set (RFC 7517 section 5) apart. The error is the
+// document's own.
+func parseJWKS(document []byte) ([]setKey, error) {
+	var set strictjson.Object
+	if err := set.Parse(document); err != nil {
+		return nil, fmt.Errorf("JWKS: %w", err)
+	}
+	var docs []json.RawMessage
+	if json.Unmarshal(set.Get("keys"), &docs) != nil || docs == nil {
+		return nil, errors.New(`JWKS has no array "keys"`)
+	}
+	if len(docs) > maxJWKSKeys {
+		return nil, fmt.Errorf("JWKS has %d keys, want at most %d", len(docs), maxJWKSKeys)
+	}
+	keys := make([]setKey, len(docs))
+	count := make(map[string]int)
+	for i, doc := range docs {
+		var k setKey
+		k.rawKey, k.err = parseJWK(doc)
+		if k.err != nil {
+			k.foreign = errors.Is(k.err, errForeign)
+			k.err = fmt.Errorf("JWKS key %d %w", i, k.err)
+		}
+		count[k.kid]++
+		keys[i] = k
+	}
+	// Of two keys with one kid neither is the one that a token means, also if
+	// one of them is of no use. The fault is told once.
+	for i := range keys {
+		k := &keys[i]
+		if k.kid == "" || count[k.kid] < 2 {
+			continue
+		}
+		told := slices.ContainsFunc(keys[:i], func(other setKey) bool { return other.kid == k.kid })
+		k.err, k.foreign = fmt.Errorf("JWKS has kid %.64q twice", k.kid), told
+	}
+	return keys, nil
+}
 
+// errForeign is of a key that is not for verifying signatures, or of a kind
+// that nobody here knows.
+var errForeign = errors.New("is not for verifying signatures, or of an unknown kind")
+
+// parseJWK decodes a public key (RFC 7517 section 4). With an error the rawKey
+// has the kid, if that could be read.
 func parseJWK(doc []byte) (rawKey, error) {
 	var raw rawKey
-	m, err := strictjson.Members(doc)
-	if err != nil {
+	o := new(strictjson.Object)
+	if err := o.Parse(doc); err != nil {
 		return raw, fmt.Errorf("is malformed: %w", err)
 	}
-	kty, err := text(m, "kty")
+	var err error
+	if raw.kid, err = o.OptionalText("kid"); err != nil {
+		return raw, err
+	}
+	kty, err := o.Text("kty")
 	if err != nil {
 		return raw, err
 	}
@@ -65,25 +87,25 @@ func parseJWK(doc []byte) (rawKey, error) {
 		return raw, errors.New("is symmetric, want public keys only")
 	case "RSA", "EC", "OKP":
 	default:
-		return raw, errSkip
+		return raw, errForeign
 	}
 	// RFC 7518 sections 6.2.2 and 6.3.2, and RFC 8037 section 2.
 	for _, private := range [...]string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"} {
-		if _, ok := m[private]; ok {
+		if o.Has(private) {
 			return raw, errors.New("has private members, want public keys only")
 		}
 	}
-	use, err := optionalText(m, "use")
+	use, err := o.OptionalText("use")
 	switch {
 	case err != nil:
 		return raw, err
 	case use == "enc":
-		return raw, errSkip
+		return raw, errForeign
 	case use != "" && use != "sig":
 		return raw, fmt.Errorf("has use %.32q, want sig", use)
 	}
-	if _, ok := m["key_ops"]; ok {
-		ops, err := list(m, "key_ops")
+	if o.Has("key_ops") {
+		ops, err := o.List("key_ops")
 		if err != nil {
 			return raw, err
 		}
@@ -91,10 +113,7 @@ func parseJWK(doc []byte) (rawKey, error) {
 			return raw, fmt.Errorf("has key_ops %.64q, want verify", ops)
 		}
 	}
-	if raw.kid, err = optionalText(m, "kid"); err != nil {
-		return raw, err
-	}
-	if raw.alg, err = optionalText(m, "alg"); err != nil {
+	if raw.alg, err = o.OptionalText("alg"); err != nil {
 		return raw, err
 	}
 	if raw.alg == "Ed25519" {
@@ -102,11 +121,11 @@ func parseJWK(doc []byte) (rawKey, error) {
 	}
 	switch kty {
 	case "RSA":
-		raw.value, err = jwkRSA(m)
+		raw.value, err = jwkRSA(o)
 	case "EC":
-		raw.value, err = jwkEC(m)
+		raw.value, err = jwkEC(o)
 	case "OKP":
-		raw.value, err = jwkOKP(m)
+		raw.value, err = jwkOKP(o)
 	}
 	if err == nil {
 		raw.value, err = checkPublic(raw.value)
@@ -115,8 +134,8 @@ func parseJWK(doc []byte) (rawKey, error) {
 }
 
 // octets returns a member in base64url.
-func octets(m map[string]json.RawMessage, name string) ([]byte, error) {
-	s, err := text(m, name)
+func octets(o *strictjson.Object, name string) ([]byte, error) {
+	s, err := o.Text(name)
 	if err != nil {
 		return nil, err
 	}
@@ -127,12 +146,12 @@ func octets(m map[string]json.RawMessage, name string) ([]byte, error) {
 	return b, nil
 }
 
-func jwkRSA(m map[string]json.RawMessage) (any, error) {
-	n, err := octets(m, "n")
+func jwkRSA(o *strictjson.Object) (any, error) {
+	n, err := octets(o, "n")
 	if err != nil {
 		return nil, err
 	}
-	e, err := octets(m, "e")
+	e, err := octets(o, "e")
 	if err != nil {
 		return nil, err
 	}
@@ -143,20 +162,20 @@ func jwkRSA(m map[string]json.RawMessage) (any, error) {
 	return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(exponent.Int64())}, nil
 }
 
-func jwkEC(m map[string]json.RawMessage) (any, error) {
-	crv, err := text(m, "crv")
+func jwkEC(o *strictjson.Object) (any, error) {
+	crv, err := o.Text("crv")
 	if err != nil {
 		return nil, err
 	}
 	curve, ok := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}[crv]
 	if !ok {
-		return nil, errSkip
+		return nil, errForeign
 	}
-	x, err := octets(m, "x")
+	x, err := octets(o, "x")
 	if err != nil {
 		return nil, err
 	}
-	y, err := octets(m, "y")
+	y, err := octets(o, "y")
 	if err != nil {
 		return nil, err
 	}
@@ -171,15 +190,15 @@ func jwkEC(m map[string]json.RawMessage) (any, error) {
 	return k, nil
 }
 
-func jwkOKP(m map[string]json.RawMessage) (any, error) {
-	crv, err := text(m, "crv")
+func jwkOKP(o *strictjson.Object) (any, error) {
+	crv, err := o.Text("crv")
 	if err != nil {
 		return nil, err
 	}
 	if crv != "Ed25519" {
-		return nil, errSkip
+		return nil, errForeign
 	}
-	x, err := octets(m, "x")
+	x, err := octets(o, "x")
 	if err != nil {
 		return nil, err
 	}

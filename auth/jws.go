@@ -2,8 +2,12 @@ package auth
 
 import (
 	"encoding/base64"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -11,121 +15,229 @@ import (
 	"github.com/gatehouse-go/gatehouse/internal/strictjson"
 )
 
-// A token is a JWS in compact form, taken apart and not yet verified.
-type token struct {
-	header    header
-	signed    string // header.payload, as it was sent
-	payload   []byte
-	signature []byte
+// maxToken is the longest token that is looked at: net/http takes 1 MiB of
+// headers by default, and no issuer's tokens come near 16 KiB.
+const maxToken = 16 << 10
+
+// A compact is a JWS in compact form (RFC 7515 section 7.1), taken apart and
+// neither decoded nor verified.
+type compact struct{ signed, header, payload, signature string }
+
+// errShape is of a token that is no JWS in compact form. Another Authenticator
+// may know what it is.
+var errShape error = shapeError{}
+
+type shapeError struct{}
+
+func (shapeError) Error() string { return "not three parts with dots between" }
+func (shapeError) Unwrap() []error {
+	return []error{report.Cause("not three parts with dots between"), ErrNoCredentials}
 }
 
-type header struct{ alg, kid string }
+// base64url are the bytes of base64url without padding, and the dot.
+var base64url = func() (set [256]bool) { //nolint:gochecknoglobals // immutable
+	for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_." {
+		set[c] = true
+	}
+	return set
+}()
+
+// split takes a token apart and refuses, before anything is decoded, what has
+// no place in one (RFC 8725 section 3, RFC 7515 section 2).
+func split(s string) (c compact, err error) {
+	if len(s) > maxToken {
+		return c, invalid(ReasonOversize, report.Cause("longer than 16 KiB"))
+	}
+	var dots [2]int
+	n := 0
+	foreign := false
+	for i := range len(s) {
+		switch b := s[i]; {
+		case !base64url[b]:
+			foreign = true
+		case b == '.' && n == len(dots):
+			return c, invalid(ReasonMalformed, errShape)
+		case b == '.':
+			dots[n] = i
+			n++
+		}
+	}
+	switch {
+	case n != len(dots):
+		return c, invalid(ReasonMalformed, errShape)
+	case foreign:
+		return c, invalid(ReasonMalformed, report.Cause("a byte that is not base64url"))
+	}
+	c = compact{signed: s[:dots[1]], header: s[:dots[0]], payload: s[dots[0]+1 : dots[1]], signature: s[dots[1]+1:]}
+	if c.header == "" || c.payload == "" {
+		return c, invalid(ReasonMalformed, report.Cause("an empty part"))
+	}
+	return c, nil
+}
 
 // strict refuses padding, line breaks and trailing bits, so that one token has
 // one spelling.
 var strict = base64.RawURLEncoding.Strict() //nolint:gochecknoglobals // immutable
 
-// parse takes a token apart and refuses what no key could make good, the
-// cheapest checks first (RFC 7515 section 5.2, RFC 8725 section 3).
-func parse(s string) (*token, error) {
-	if len(s) > maxToken {
-		return nil, invalid(ReasonOversize, report.Causef("%d bytes, want at most %d", len(s), maxToken))
+// decode returns the payload and the signature, which share their memory. It
+// knows nothing of claims: the payload may be anything.
+func (c *compact) decode() (payload, signature []byte, err error) {
+	if c.signature == "" {
+		return nil, nil, invalid(ReasonSignature, report.Cause("no signature"))
 	}
-	dots := [2]int{}
-	n := 0
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '.':
-			if n == len(dots) {
-				return nil, invalid(ReasonMalformed, report.Cause("more than three parts"))
-			}
-			dots[n] = i
-			n++
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-		default:
-			return nil, invalid(ReasonMalformed, report.Cause("a byte that is not base64url"))
-		}
+	n := strict.DecodedLen(len(c.payload))
+	b := make([]byte, n+strict.DecodedLen(len(c.signature)))
+	if _, err := strict.Decode(b[:n:n], []byte(c.payload)); err != nil {
+		return nil, nil, invalid(ReasonMalformed, report.Cause("the payload is not base64url"))
 	}
-	if n != len(dots) {
-		return nil, invalid(ReasonMalformed, report.Cause("fewer than three parts"))
+	if _, err := strict.Decode(b[n:], []byte(c.signature)); err != nil {
+		return nil, nil, invalid(ReasonMalformed, report.Cause("the signature is not base64url"))
 	}
-	h, p, sig := s[:dots[0]], s[dots[0]+1:dots[1]], s[dots[1]+1:]
-	if h == "" || p == "" {
-		return nil, invalid(ReasonMalformed, report.Cause("an empty part"))
-	}
-	t := &token{signed: s[:dots[1]]}
-	raw, err := strict.DecodeString(h)
-	if err != nil {
-		return nil, invalid(ReasonMalformed, report.Cause("the header is not base64url"))
-	}
-	var reason string
-	if t.header, reason, err = decodeHeader(raw); err != nil {
-		return nil, invalid(reason, err)
-	}
-	if sig == "" {
-		return nil, invalid(ReasonSignature, report.Cause("no signature"))
-	}
-	if t.payload, err = strict.DecodeString(p); err != nil {
-		return nil, invalid(ReasonMalformed, report.Cause("the payload is not base64url"))
-	}
-	if t.signature, err = strict.DecodeString(sig); err != nil {
-		return nil, invalid(ReasonMalformed, report.Cause("the signature is not base64url"))
-	}
-	return t, nil
-}
-
-// headerNames are the parameters that decodeHeader reads.
-var headerNames = []string{"alg", "kid", "typ", "crit", "b64"} //nolint:gochecknoglobals // immutable
-
-// types are what typ may say of an access token, as a media type with or
-// without "application/" (RFC 7515 section 4.1.9, RFC 9068 section 2.1).
-var types = []string{"JWT", "at+jwt", "application/jwt", "application/at+jwt"} //nolint:gochecknoglobals // immutable
-
-func decodeHeader(raw []byte) (header, string, error) {
-	var h header
-	m, err := strictjson.Members(raw)
-	if err != nil {
-		return h, ReasonMalformed, err
-	}
-	if err := exact(m, headerNames); err != nil {
-		return h, ReasonMalformed, err
-	}
-	if h.alg, err = text(m, "alg"); err != nil {
-		return h, ReasonAlgorithm, err
-	}
-	if h.alg == "Ed25519" { // RFC 9864's name for the same algorithm
-		h.alg = jwt.SigningMethodEdDSA.Alg()
-	}
-	if strings.EqualFold(h.alg, "none") {
-		return h, ReasonAlgorithm, report.Cause("alg is none")
-	}
-	if _, ok := algorithms[h.alg]; !ok {
-		return h, ReasonAlgorithm, report.Cause("alg is none of those that this package knows")
-	}
-	if h.kid, err = optionalText(m, "kid"); err != nil {
-		return h, ReasonMalformed, err
-	}
-	if _, ok := m["typ"]; ok {
-		typ, err := text(m, "typ")
-		if err != nil {
-			return h, ReasonType, err
-		}
-		if !slices.ContainsFunc(types, func(t string) bool { return strings.EqualFold(t, typ) }) {
-			return h, ReasonType, report.Cause("typ is neither JWT nor at+jwt")
-		}
-	}
-	for _, name := range [...]string{"crit", "b64"} {
-		if _, ok := m[name]; ok {
-			return h, ReasonCritical, report.Causef("%s is not understood", name)
-		}
-	}
-	return h, "", nil
+	return b[:n:n], b[n:], nil
 }
 
 // verify checks the signature with the key's own algorithm.
-func (t *token) verify(k *key) error {
-	if err := k.verify(t.signed, t.signature); err != nil {
+func (c *compact) verify(k *key, signature []byte) error {
+	if k.verify(c.signed, signature) != nil {
 		return invalid(ReasonSignature, report.Cause("the signature does not match"))
 	}
 	return nil
+}
+
+// A header is what is read of a JOSE header (RFC 7515 section 4). jku, jwk, x5u
+// and x5c are not: a key comes from its issuer.
+type header struct {
+	alg, kid string
+	typ      mediaType
+}
+
+// A mediaType is what typ says of a token (RFC 7515 section 4.1.9): a media
+// type, whose "application/" may be left out.
+type mediaType uint8
+
+const (
+	typeAbsent mediaType = iota
+	typeJWT
+	typeAccessToken // RFC 9068 section 2.1
+	typeProof       // RFC 9449 section 4.2
+	typeOther
+)
+
+func mediaTypeOf(typ string) mediaType {
+	if prefix := "application/"; len(typ) > len(prefix) && strings.EqualFold(typ[:len(prefix)], prefix) {
+		typ = typ[len(prefix):]
+	}
+	switch {
+	case strings.EqualFold(typ, "JWT"):
+		return typeJWT
+	case strings.EqualFold(typ, "at+jwt"):
+		return typeAccessToken
+	case strings.EqualFold(typ, "dpop+jwt"):
+		return typeProof
+	}
+	return typeOther
+}
+
+// headerNames are the parameters that are read or must not be there.
+var headerNames = []string{"alg", "kid", "typ", "crit", "b64"} //nolint:gochecknoglobals // immutable
+
+// readHeader reads a header and refuses what no key could make good.
+func readHeader(o *strictjson.Object) (h header, err error) {
+	if err := o.Exact(headerNames); err != nil {
+		return h, invalid(ReasonMalformed, err)
+	}
+	raw := o.Get("alg")
+	name, ok := strictjson.Plain(raw)
+	if !ok && raw != nil {
+		var text string
+		if text, ok = strictjson.Text(raw); ok {
+			name = []byte(text)
+		}
+	}
+	a := algorithms[string(name)]
+	switch {
+	case !ok:
+		return h, invalid(ReasonAlgorithm, report.Cause("alg is missing or not a string"))
+	case strings.EqualFold(string(name), "none"):
+		return h, invalid(ReasonAlgorithm, report.Cause("alg is none"))
+	case string(name) == "Ed25519": // RFC 9864's name for the same algorithm
+		a = algorithms[jwt.SigningMethodEdDSA.Alg()]
+	case a == nil:
+		return h, invalid(ReasonAlgorithm, report.Cause("alg is none of those that this package knows"))
+	}
+	h.alg = a.name
+	if h.kid, err = o.OptionalText("kid"); err != nil {
+		return h, invalid(ReasonMalformed, err)
+	}
+	if o.Has("typ") {
+		typ, err := o.OptionalText("typ")
+		if err != nil {
+			return h, invalid(ReasonType, err)
+		}
+		h.typ = mediaTypeOf(typ)
+	}
+	for _, name := range [...]string{"crit", "b64"} {
+		if o.Has(name) {
+			return h, invalid(ReasonCritical, report.Cause(name+" is not understood"))
+		}
+	}
+	return h, nil
+}
+
+// readTokenHeader decodes the header of an access token.
+func readTokenHeader(part string) (header, error) {
+	raw, err := strict.DecodeString(part)
+	if err != nil {
+		return header{}, invalid(ReasonMalformed, report.Cause("the header is not base64url"))
+	}
+	var o strictjson.Object
+	if err := o.Parse(raw); err != nil {
+		return header{}, invalid(ReasonMalformed, err)
+	}
+	h, err := readHeader(&o)
+	if err == nil && !slices.Contains([]mediaType{typeAbsent, typeJWT, typeAccessToken}, h.typ) {
+		err = invalid(ReasonType, report.Cause("typ is neither JWT nor at+jwt"))
+	}
+	return h, err
+}
+
+// A headerCache knows what the headers of verified tokens say: an issuer's
+// tokens have few different ones. What a header says hangs on nothing but its
+// bytes, and only who can sign can put one in.
+type headerCache struct {
+	headers atomic.Pointer[map[string]header]
+
+	mu      sync.Mutex
+	emptied time.Time
+}
+
+const maxHeaders = 64
+
+func (c *headerCache) get(part string) (header, bool) {
+	if c == nil { // of a zero JWT
+		return header{}, false
+	}
+	m := c.headers.Load()
+	if m == nil {
+		return header{}, false
+	}
+	h, ok := (*m)[part]
+	return h, ok
+}
+
+// add copies the map, which is why it is not done for each token of an issuer
+// whose headers all differ.
+func (c *headerCache) add(part string, h header) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := make(map[string]header)
+	if old := c.headers.Load(); old != nil && len(*old) < maxHeaders {
+		maps.Copy(m, *old)
+	} else if now := time.Now(); now.Sub(c.emptied) > time.Minute {
+		c.emptied = now
+	} else {
+		return
+	}
+	m[strings.Clone(part)] = h
+	c.headers.Store(&m)
 }

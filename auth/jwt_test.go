@@ -3,6 +3,8 @@ package auth_test
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
@@ -42,7 +44,7 @@ func reason(err error) string {
 // a principal beside an error.
 func check(t *testing.T, j *auth.JWT, token, want string) *principal.Principal {
 	t.Helper()
-	p, err := j.Verify(token)
+	p, err := j.Verify(t.Context(), token)
 	if got := reason(err); got != want || (p == nil) != (err != nil) {
 		t.Errorf("Verify = %v, %v, want reason %q", p, err, want)
 	}
@@ -64,13 +66,12 @@ func TestNewJWTReportsEveryMistake(t *testing.T) {
 		`auth: Issuers[0].URL is empty, want the exact value of iss`,
 		`auth: Issuers[0].Audience is empty, want the names of this service`,
 		`auth: Issuers[0].RolesClaim is "a..b", want the name of a claim or a path of names with dots between`,
-		`auth: Issuers[0].Keys is empty, want PublicKeys, PEM, StaticJWKS or Secret`,
 		`auth: Issuers[1].Audience has an empty name`,
 		`auth: Issuers[1].Algorithms has "none", want names such as "ES256"`,
 		`auth: Issuers[1].Keys: secret has 5 bytes, want at least 32 random ones`,
-		`auth: Issuers[2].URL is "https://id.example.com" again, want each issuer once`,
 		`auth: Issuers[2].Algorithms has RS256, which does not go with the kind of Keys`,
 		`auth: Issuers[2].Algorithms has HS256 again, want each once`,
+		`auth: Issuers[2].URL is "https://id.example.com" again, want each issuer once`,
 	}, "\n")
 	if err == nil || err.Error() != want {
 		t.Errorf("NewJWT =\n%v\nwant\n%s", err, want)
@@ -216,7 +217,7 @@ func TestAlgorithmConfusion(t *testing.T) {
 				for name, secret := range secrets {
 					for _, method := range []*jwt.SigningMethodHMAC{jwt.SigningMethodHS256, jwt.SigningMethodHS384, jwt.SigningMethodHS512} {
 						forged := signer{method: method, private: secret}.token(t, goodClaims())
-						if p, err := j.Verify(forged); reason(err) != auth.ReasonAlgorithm {
+						if p, err := j.Verify(t.Context(), forged); reason(err) != auth.ReasonAlgorithm {
 							t.Errorf("%s as a secret for %s: Verify = %v, %v", name, method.Name, p, err)
 						}
 					}
@@ -232,6 +233,11 @@ func TestKid(t *testing.T) {
 	one := newJWT(t, auth.Issuer{URL: issuerURL, Audience: []string{service}, Keys: auth.PublicKeys(map[string]crypto.PublicKey{"a": ed.public})})
 	two := newJWT(t, auth.Issuer{URL: issuerURL, Audience: []string{service}, Keys: auth.PublicKeys(map[string]crypto.PublicKey{"a": ed.public, "b": rs.public})})
 	unnamed := newJWT(t, auth.Issuer{URL: issuerURL, Audience: []string{service}, Keys: auth.PublicKeys(map[string]crypto.PublicKey{"": es.public, "b": rs.public})})
+	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	twins := newJWT(t, auth.Issuer{URL: issuerURL, Audience: []string{service}, Keys: auth.PublicKeys(map[string]crypto.PublicKey{"a": es.public, "b": &other.PublicKey})})
 	for _, tt := range []struct {
 		name   string
 		jwt    *auth.JWT
@@ -248,8 +254,12 @@ func TestKid(t *testing.T) {
 		{"one key, kid is a path", one, ed, "../../dev/null", auth.ReasonKey},
 		{"two keys, first", two, ed, "a", ""},
 		{"two keys, second", two, rs, "b", ""},
-		{"two keys, no kid", two, rs, nil, auth.ReasonKey},
-		{"two keys, empty kid", two, rs, "", auth.ReasonKey},
+		{"two keys, no kid, one fits", two, rs, nil, ""},
+		{"two keys, empty kid, one fits", two, rs, "", ""},
+		{"two keys, no kid, none fits", two, es, nil, auth.ReasonKey},
+		{"two keys, no kid, both fit", twins, es, nil, auth.ReasonKey},
+		{"two keys that fit, by kid", twins, es, "a", ""},
+		{"two keys that fit, by the other's kid", twins, es, "b", auth.ReasonSignature},
 		{"two keys, the other's kid", two, rs, "a", auth.ReasonAlgorithm},
 		{"unnamed key, no kid", unnamed, es, nil, ""},
 		{"unnamed key, no kid, signed by the other", unnamed, rs, nil, auth.ReasonAlgorithm},
@@ -336,7 +346,7 @@ func TestHeader(t *testing.T) {
 	}
 	// The attacker's own signature beside the attacker's own key.
 	for _, header := range []string{`{"alg":"ES256","jwk":` + own + `}`, `{"alg":"EdDSA","jwk":` + own + `}`} {
-		if p, err := j.Verify(encode(t, attacker, header, goodClaims().json(t))); err == nil {
+		if p, err := j.Verify(t.Context(), encode(t, attacker, header, goodClaims().json(t))); err == nil {
 			t.Errorf("admitted %v by the key in the header %s", p, header)
 		}
 	}
@@ -563,7 +573,7 @@ func TestECDSAMalleability(t *testing.T) {
 		"zeros": make([]byte, 64), "short": sig[:63], "long": append(slices.Clone(sig), 0),
 		"r+n": append(slices.Repeat([]byte{0xff}, 32), sig[32:]...), "ASN.1": {0x30, 0x06, 2, 1, 1, 2, 1, 1},
 	} {
-		if p, err := j.Verify(good[:i] + b64(string(bad))); reason(err) != auth.ReasonSignature {
+		if p, err := j.Verify(t.Context(), good[:i]+b64(string(bad))); reason(err) != auth.ReasonSignature {
 			t.Errorf("%s: Verify = %v, %v", name, p, err)
 		}
 	}
@@ -668,7 +678,7 @@ func TestRoles(t *testing.T) {
 			t.Parallel()
 			iss := issuerOf(s)
 			iss.RolesClaim = tt.path
-			p, err := newJWT(t, iss).Verify(s.token(t, goodClaims().with(tt.claims)))
+			p, err := newJWT(t, iss).Verify(t.Context(), s.token(t, goodClaims().with(tt.claims)))
 			if tt.refused {
 				if reason(err) != auth.ReasonClaims {
 					t.Errorf("Verify = %v, %v, want it refused", p, err)
@@ -836,7 +846,7 @@ func TestTimes(t *testing.T) {
 						{"nbf with a fraction", nbfFraction, step.nbfFraction},
 						{"iat", iat, step.nbf},
 					} {
-						if _, err := j.Verify(c.token); reason(err) != c.want {
+						if _, err := j.Verify(t.Context(), c.token); reason(err) != c.want {
 							t.Errorf("%s at %v: reason %q, want %q", c.name, step.at, reason(err), c.want)
 						}
 					}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/gatehouse-go/gatehouse/internal/report"
 	"github.com/gatehouse-go/gatehouse/internal/strictjson"
 )
 
@@ -97,14 +98,24 @@ type rawKey struct {
 	value any
 }
 
-// A KeySource describes where an issuer's keys come from. Its zero value is an
-// error in NewJWT. It owns nothing and prints no key.
+// A KeySource describes where an issuer's keys come from. Its zero value is
+// discovery: the issuer's metadata says where its JWK Set is. It owns nothing
+// and prints no key.
 type KeySource struct{ src *source }
 
+// A source has load, for keys that are at hand, or url, for those that are not.
 type source struct {
 	load   func() ([]rawKey, []error)
+	url    string
 	secret bool
 }
+
+// remote reports whether the keys have to be fetched.
+func (s KeySource) remote() bool { return s.src == nil || s.src.load == nil }
+
+// JWKS is a JWK Set (RFC 7517 section 5) at a fixed place, an https URL. It is
+// fetched when the first token needs it, and kept up to date; see [JWT].
+func JWKS(url string) KeySource { return KeySource{&source{url: url}} }
 
 // PublicKeys are keys by their kid. The kid "" is for tokens without one. A
 // value is an *rsa.PublicKey of 2048 to 8192 bits, an *ecdsa.PublicKey on
@@ -158,7 +169,22 @@ func Secret(secret []byte) KeySource {
 // and malformed ones, and a kid that occurs twice are errors.
 func StaticJWKS(document []byte) KeySource {
 	document = bytes.Clone(document)
-	return KeySource{&source{load: func() ([]rawKey, []error) { return parseJWKS(document) }}}
+	return KeySource{&source{load: func() ([]rawKey, []error) {
+		set, err := parseJWKS(document)
+		if err != nil {
+			return nil, []error{err}
+		}
+		var raws []rawKey
+		var errs []error
+		for _, k := range set {
+			if k.err == nil {
+				raws = append(raws, k.rawKey)
+			} else if !k.foreign {
+				errs = append(errs, k.err)
+			}
+		}
+		return raws, errs
+	}}}
 }
 
 // checkAlgorithms tells what is wrong with the names in an Issuer's Algorithms.
@@ -170,45 +196,139 @@ func (s KeySource) checkAlgorithms(names []string) (errs []error) {
 			errs = append(errs, fmt.Errorf("has %.32q, want names such as %q", name, "ES256"))
 		case slices.Contains(names[:i], name):
 			errs = append(errs, fmt.Errorf("has %s again, want each once", name))
-		case s.src != nil && isHMAC(a) != s.src.secret:
+		case isHMAC(a) != (s.src != nil && s.src.secret):
 			errs = append(errs, fmt.Errorf("has %s, which does not go with the kind of Keys", name))
 		}
 	}
 	return errs
 }
 
-// keys loads the source's keys and gives each its algorithm, one of allowed.
-func (s KeySource) keys(allowed []string) ([]key, []error) {
+// keys loads the keys at hand and gives each its algorithm, one of allowed.
+func (s KeySource) keys(allowed []string) (*keySet, []error) {
 	raws, errs := s.src.load()
 	if len(raws) == 0 && len(errs) == 0 {
 		return nil, []error{errors.New("no key to verify with")}
 	}
+	set, faults := newKeySet(raws, allowed)
+	return set, append(errs, faults...)
+}
+
+// A keySet is the keys of one issuer. It is immutable.
+type keySet struct {
+	named   map[string]*key
+	unnamed []*key
+}
+
+// newKeySet gives each key its algorithm. It leaves out, and tells of, each
+// that has none or more than one.
+func newKeySet(raws []rawKey, allowed []string) (*keySet, []error) {
+	set := &keySet{named: make(map[string]*key)}
+	var errs []error
+	for _, raw := range raws {
+		a, err := raw.algorithm(allowed)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		k := newKey(raw.kid, a, raw.value)
+		if raw.kid != "" {
+			set.named[raw.kid] = &k
+			continue
+		}
+		if slices.ContainsFunc(set.unnamed, func(other *key) bool { return other.alg == k.alg }) {
+			errs = append(errs, fmt.Errorf("two keys for %s without a kid, want a kid for each", k.alg))
+		}
+		set.unnamed = append(set.unnamed, &k)
+	}
+	return set, errs
+}
+
+func (s *keySet) size() int { return len(s.named) + len(s.unnamed) }
+
+// algorithm returns the one algorithm of a key (RFC 8725 section 3.1): its own
+// if its source names one, and otherwise the one of allowed that fits.
+func (raw *rawKey) algorithm(allowed []string) (*algorithm, error) {
 	if len(allowed) == 0 {
+		if a := algorithms[raw.alg]; a != nil && !isHMAC(a) && a.fits(raw.value) {
+			return a, nil
+		}
 		allowed = []string{"RS256", "ES256", "ES384", "ES512", "EdDSA"}
-		if s.src.secret {
+		if _, secret := raw.value.([]byte); secret {
 			allowed = []string{"HS256"}
 		}
 	}
-	keys := make([]key, 0, len(raws))
-	for _, raw := range raws {
-		var fitting []*algorithm
-		for _, name := range allowed {
-			if a := algorithms[name]; a.fits(raw.value) && (raw.alg == "" || raw.alg == name) {
-				fitting = append(fitting, a)
-			}
-		}
-		switch {
-		case len(fitting) == 1:
-			keys = append(keys, newKey(raw.kid, fitting[0], raw.value))
-		case raw.alg != "":
-			errs = append(errs, fmt.Errorf("key %.64q is for %.32q, which is not one of Algorithms or does not fit it", raw.kid, raw.alg))
-		case len(fitting) == 0:
-			errs = append(errs, fmt.Errorf("key %.64q fits none of Algorithms %v", raw.kid, allowed))
-		default:
-			errs = append(errs, fmt.Errorf("key %.64q fits more than one of Algorithms %v, want one algorithm for each key", raw.kid, allowed))
+	var fitting []*algorithm
+	for _, name := range allowed {
+		if a := algorithms[name]; a.fits(raw.value) && (raw.alg == "" || raw.alg == name) {
+			fitting = append(fitting, a)
 		}
 	}
-	return keys, errs
+	switch {
+	case len(fitting) == 1:
+		return fitting[0], nil
+	case raw.alg != "":
+		return nil, fmt.Errorf("key %.64q is for %.32q, which is not one of Algorithms or does not fit it", raw.kid, raw.alg)
+	case len(fitting) == 0:
+		return nil, fmt.Errorf("key %.64q fits none of Algorithms %v", raw.kid, allowed)
+	}
+	return nil, fmt.Errorf("key %.64q fits more than one of Algorithms %v, want one algorithm for each key", raw.kid, allowed)
+}
+
+// What is wrong with a header that means no key of a set. With errNoKey a newer
+// set may have it.
+var (
+	errNoKey          error = report.Cause("the issuer has no such key")
+	errAmbiguous      error = report.Cause("no kid, and more than one key that fits")
+	errOtherAlgorithm error = report.Cause("alg is not the key's")
+)
+
+// refuseKey makes an *Error of these.
+func refuseKey(err error) *Error {
+	if errors.Is(err, errOtherAlgorithm) {
+		return invalid(ReasonAlgorithm, err)
+	}
+	return invalid(ReasonKey, err)
+}
+
+// find returns the one key that the header may mean: the key of its kid, or
+// without a kid the only key that fits, of those without a kid if there are
+// any.
+func (s *keySet) find(h header) (*key, error) {
+	if h.kid != "" {
+		k := s.named[h.kid]
+		switch {
+		case k == nil:
+			return nil, errNoKey
+		case k.alg != h.alg:
+			return nil, errOtherAlgorithm
+		}
+		return k, nil
+	}
+	var found *key
+	n := 0
+	consider := func(k *key) {
+		if k.alg == h.alg {
+			found = k
+			n++
+		}
+	}
+	for _, k := range s.unnamed {
+		consider(k)
+	}
+	if len(s.unnamed) == 0 {
+		for _, k := range s.named {
+			consider(k)
+		}
+	}
+	switch {
+	case n == 1:
+		return found, nil
+	case n == 0 && s.size() == 1 || n == 0 && len(s.unnamed) > 0:
+		return nil, errOtherAlgorithm
+	case n == 0:
+		return nil, errNoKey
+	}
+	return nil, errAmbiguous
 }
 
 func isHMAC(a *algorithm) bool {
@@ -275,8 +395,29 @@ func checkRSA(k *rsa.PublicKey) (any, error) {
 		return nil, errors.New("has a modulus that is even or negative")
 	case k.E < 3 || k.E > math.MaxInt32 || k.E%2 == 0:
 		return nil, fmt.Errorf("has the exponent %d, want an odd one from 3 to 2^31-1", k.E)
+	case isROCA(k.N):
+		return nil, errors.New("was generated by a library whose keys can be factored (ROCA, CVE-2017-15361)")
 	}
 	return &rsa.PublicKey{N: new(big.Int).Set(k.N), E: k.E}, nil
+}
+
+// isROCA reports whether a modulus has the fingerprint of CVE-2017-15361:
+// modulo each small prime it is a power of 65537, as one modulus in 2^27 is by
+// chance (Nemec et al., "The Return of Coppersmith's Attack", section 2.2).
+func isROCA(n *big.Int) bool {
+	for _, p := range [...]int64{
+		3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83,
+		89, 97, 101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+	} {
+		rest := new(big.Int).Mod(n, big.NewInt(p)).Int64()
+		power := int64(1)
+		for power != rest {
+			if power = power * 65537 % p; power == 1 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func checkECDSA(k *ecdsa.PublicKey) (_ any, err error) {

@@ -171,6 +171,10 @@ func FuzzMembers(f *testing.F) {
 			}
 			return
 		}
+		var values map[string]json.RawMessage
+		if err := json.Unmarshal(raw, &values); err != nil || !maps.EqualFunc(values, m, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) {
+			t.Errorf("Members = %q, encoding/json has %q", m, values)
+		}
 		if len(plain) != len(m) {
 			t.Errorf("%d members, encoding/json has %d", len(m), len(plain))
 		}
