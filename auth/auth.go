@@ -70,8 +70,16 @@ type Authenticator interface {
 
 	// Challenges returns the values of WWW-Authenticate that answer err
 	// (RFC 9110 section 11.6.1) for the statuses 400, 401 and 403; nil for
-	// none. The Gate adds its realm.
+	// none. The Gate adds its realm to those without one.
 	Challenges(err error) []string
+}
+
+// A RequestChallenger is an [Authenticator] that does not invite every caller
+// to send credentials. A Gate calls ChallengesFor in place of Challenges.
+type RequestChallenger interface {
+	// ChallengesFor returns the values of WWW-Authenticate that answer err
+	// and r.
+	ChallengesFor(r *http.Request, err error) []string
 }
 
 // A Carrier is an [Authenticator] that can tell, without any check, whether a
@@ -91,7 +99,8 @@ type Config struct {
 	// Authenticators are asked in this order.
 	Authenticators []Authenticator
 
-	// Realm is put into every challenge. If empty, there is none.
+	// Realm is put into every challenge that has none of its own. If empty,
+	// nothing is.
 	Realm string
 
 	// Resource describes the service to OAuth clients: challenges then point to
@@ -392,10 +401,10 @@ func isScopeToken(s string) bool {
 func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, by Authenticator, rule string, err *Error) {
 	var challenges []string
 	if by != nil {
-		challenges = by.Challenges(err)
+		challenges = challengesOf(by, r, err)
 	} else {
 		for _, a := range g.authenticators {
-			for _, c := range a.Challenges(err) {
+			for _, c := range challengesOf(a, r, err) {
 				if !slices.Contains(challenges, c) { // several may speak Bearer
 					challenges = append(challenges, c)
 				}
@@ -420,12 +429,19 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, by Authenticator, 
 	g.onError(w, r, err)
 }
 
+func challengesOf(a Authenticator, r *http.Request, err *Error) []string {
+	if c, ok := a.(RequestChallenger); ok {
+		return c.ChallengesFor(r, err)
+	}
+	return a.Challenges(err)
+}
+
 // complete adds to a challenge what is the Gate's to say: the realm before its
 // parameters, and where the metadata is behind them (RFC 9728 section 5.1).
 func (g *Gate) complete(challenge string) string {
 	scheme, params, _ := strings.Cut(challenge, " ")
 	var all []string
-	if g.realm != "" && !strings.Contains(params, `realm="`) {
+	if g.realm != "" && !hasRealm(params) {
 		all = append(all, `realm="`+g.realm+`"`)
 	}
 	if params != "" {
@@ -438,6 +454,25 @@ func (g *Gate) complete(challenge string) string {
 		return scheme
 	}
 	return scheme + " " + strings.Join(all, ", ")
+}
+
+// hasRealm reports whether a realm is among the parameters of a challenge, of
+// which there may be one only (RFC 9110 section 11.2).
+func hasRealm(params string) bool {
+	name, quoted := 0, false
+	for i := 0; i < len(params); i++ {
+		switch c := params[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case !quoted && c == ',':
+			name = i + 1
+		case !quoted && c == '=' && strings.EqualFold(strings.Trim(params[name:i], " \t"), "realm"):
+			return true
+		}
+	}
+	return false
 }
 
 func actor(p *principal.Principal) decision.Actor {

@@ -214,6 +214,59 @@ func TestGateChallenges(t *testing.T) {
 	}
 }
 
+// A parameter may stand in a challenge once (RFC 9110 section 11.2).
+func TestRealmIsNotDoubled(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ challenge, want string }{
+		{`Basic realm="own", charset="UTF-8"`, `Basic realm="own", charset="UTF-8"`},
+		{`Basic charset="UTF-8" , REALM = own`, `Basic charset="UTF-8" , REALM = own`},
+		{`Stub a="\", b=\\", realm="own"`, `Stub a="\", b=\\", realm="own"`},
+		{`Stub a=", realm=x"`, `Stub realm="r", a=", realm=x"`},
+		{`Stub a="\", realm=x"`, `Stub realm="r", a="\", realm=x"`},
+		{`Stub xrealm="x", a=realm`, `Stub realm="r", xrealm="x", a=realm`},
+		{`Stub scope="realm"`, `Stub realm="r", scope="realm"`},
+		{`Stub`, `Stub realm="r"`},
+	} {
+		g := newGate(t, auth.Config{Authenticators: []auth.Authenticator{&stub{err: auth.ErrNoCredentials, challenge: []string{tt.challenge}}}, Realm: "r"})
+		if got := serve(g.Handler(whoami)).Header().Get("WWW-Authenticate"); got != tt.want {
+			t.Errorf("WWW-Authenticate = %s, want %s", got, tt.want)
+		}
+	}
+}
+
+// A choosy stub challenges nobody who asks in a certain way.
+type choosy struct{ stub }
+
+func (c *choosy) ChallengesFor(r *http.Request, err error) []string {
+	if r.Header.Get("Authorization") == "Other x" {
+		return nil
+	}
+	return append(c.Challenges(err), "Choosy")
+}
+
+func TestChallengesDependOnTheRequest(t *testing.T) {
+	t.Parallel()
+	c := &choosy{stub{err: auth.ErrNoCredentials, challenge: []string{"Stub"}}}
+	last := &stub{err: auth.ErrNoCredentials, challenge: []string{"Last"}}
+	g := newGate(t, auth.Config{Authenticators: []auth.Authenticator{c, last}})
+	for _, tt := range []struct {
+		name    string
+		request []string
+		err     error
+		want    []string
+	}{
+		{"nobody's credentials", nil, auth.ErrNoCredentials, []string{"Stub", "Choosy", "Last"}},
+		{"not invited", []string{"Other x"}, auth.ErrNoCredentials, []string{"Last"}},
+		{"its own credentials", nil, statusError(401), []string{"Stub", "Choosy"}},
+		{"its own, not invited", []string{"Other x"}, statusError(401), nil},
+	} {
+		c.err = tt.err
+		if got := serve(g.Handler(whoami), tt.request...).Header().Values("WWW-Authenticate"); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: WWW-Authenticate = %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestChallengeIsSetBeforeErrorHandler(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
