@@ -82,13 +82,11 @@ var algorithms = func() map[string]*algorithm { //nolint:gochecknoglobals // imm
 type key struct {
 	kid    string
 	alg    string
-	verify func(signed string, signature []byte) error
+	verify verifier
 }
 
 func newKey(kid string, a *algorithm, value any) key {
-	return key{kid, a.name, func(signed string, signature []byte) error {
-		return a.method.Verify(signed, signature, value)
-	}}
+	return key{kid, a.name, a.verifier(value)}
 }
 
 // A rawKey is a key as its source has it.

@@ -3,7 +3,6 @@ package strictjson
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,7 +57,7 @@ func (o *Object) Parse(raw []byte) error {
 	}
 	o.n = 0
 	if !json.Valid(raw) {
-		return syntax(raw)
+		return &Error{Text: "not JSON", raw: raw}
 	}
 	s := scan{raw: raw}
 	s.space()
@@ -66,18 +65,6 @@ func (o *Object) Parse(raw []byte) error {
 		return &Error{Text: "not a JSON object"}
 	}
 	return s.object(0, o)
-}
-
-// syntax says what is wrong with what is not JSON.
-func syntax(raw []byte) error {
-	if bytes.HasPrefix(raw, []byte("\ufeff")) {
-		return &Error{Text: "not JSON but a byte order mark first"}
-	}
-	var v json.RawMessage
-	if e, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(raw, &v)); ok {
-		return &Error{Text: "not JSON from byte " + strconv.FormatInt(e.Offset, 10) + " on"}
-	}
-	return &Error{Text: "not JSON"}
 }
 
 // Get returns the value of a member, nil if there is none of that name.

@@ -8,7 +8,9 @@
 package strictjson
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"strconv"
 )
 
@@ -16,10 +18,15 @@ import (
 type Error struct {
 	Text string // never holds a part of the document
 	Name string // the member that it is about, "" for none
+
+	raw []byte // what is not JSON: where, is found out when somebody asks
 }
 
-// Error returns the text with the name, cut short.
+// Error returns the text with the place, or the name, cut short.
 func (e *Error) Error() string {
+	if e.raw != nil {
+		return e.Text + place(e.raw)
+	}
 	if e.Name == "" {
 		return e.Text
 	}
@@ -28,6 +35,18 @@ func (e *Error) Error() string {
 		name = name[:64]
 	}
 	return e.Text + ": " + strconv.Quote(name)
+}
+
+// place says where raw ceases to be JSON.
+func place(raw []byte) string {
+	if bytes.HasPrefix(raw, []byte("\ufeff")) {
+		return " but a byte order mark first"
+	}
+	var v json.RawMessage
+	if e, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(raw, &v)); ok {
+		return " from byte " + strconv.FormatInt(e.Offset, 10) + " on"
+	}
+	return ""
 }
 
 // Members decodes a JSON object into its members, by their exact names.
