@@ -6,14 +6,16 @@
 //
 // A service with its Gate needs somebody who issues tokens. [Issuer] does, with
 // keys of its own, over a network that is in memory: nothing listens on a
-// socket, and it works inside a [testing/synctest] bubble.
+// socket, no address check has to be loosened, and it works inside a
+// [testing/synctest] bubble.
 //
 //	issuer, err := authtest.NewIssuer(authtest.Config{})
 //	…
 //	defer issuer.Close()
-//	jwt, err := auth.NewJWT(auth.JWTConfig{Issuers: []auth.Issuer{{
-//		URL: issuer.URL(), Audience: []string{"api"}, Keys: auth.StaticJWKS(issuer.JWKS()),
-//	}}})
+//	jwt, err := auth.NewJWT(auth.JWTConfig{
+//		Issuers:    []auth.Issuer{{URL: issuer.URL(), Audience: []string{"api"}}},
+//		HTTPClient: issuer.Client(),
+//	})
 //	…
 //	r.Header.Set("Authorization", "Bearer "+issuer.Token(map[string]any{"scope": "orders:read"}))
 //

@@ -32,14 +32,25 @@ func newIssuer(tb testing.TB, cfg authtest.Config) *authtest.Issuer {
 }
 
 // verifier is of a service called api that knows the issuer's present keys.
-func verifier(tb testing.TB, i *authtest.Issuer, algorithm string) *auth.JWT {
+func verifier(tb testing.TB, i *authtest.Issuer) *auth.JWT {
 	tb.Helper()
-	j, err := auth.NewJWT(auth.JWTConfig{Issuers: []auth.Issuer{{
-		URL: i.URL(), Audience: []string{"api"}, Algorithms: []string{algorithm}, Keys: auth.StaticJWKS(i.JWKS()),
-	}}})
+	return newJWT(tb, auth.JWTConfig{}, auth.Issuer{URL: i.URL(), Audience: []string{"api"}, Keys: auth.StaticJWKS(i.JWKS())})
+}
+
+// discoverer is of a service called api that finds the issuer's keys.
+func discoverer(tb testing.TB, i *authtest.Issuer) *auth.JWT {
+	tb.Helper()
+	return newJWT(tb, auth.JWTConfig{HTTPClient: i.Client()}, auth.Issuer{URL: i.URL(), Audience: []string{"api"}})
+}
+
+func newJWT(tb testing.TB, cfg auth.JWTConfig, issuer auth.Issuer) *auth.JWT {
+	tb.Helper()
+	cfg.Issuers = []auth.Issuer{issuer}
+	j, err := auth.NewJWT(cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
+	tb.Cleanup(func() { _ = j.Close() })
 	return j
 }
 
@@ -134,8 +145,8 @@ func TestTokensAreAdmitted(t *testing.T) {
 		t.Run(alg, func(t *testing.T) {
 			t.Parallel()
 			i := newIssuer(t, authtest.Config{Algorithm: alg})
-			j := verifier(t, i, alg)
-			p, err := j.Verify(i.Token(map[string]any{"scope": "orders:read"}))
+			j := verifier(t, i)
+			p, err := j.Verify(t.Context(), i.Token(map[string]any{"scope": "orders:read"}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -146,7 +157,7 @@ func TestTokensAreAdmitted(t *testing.T) {
 				t.Errorf("lifetime = %v, want 5m", got)
 			}
 			raw := i.SignRaw([]byte(`{"alg":"`+alg+`"}`), []byte(fmt.Sprintf(`{"iss":"https://issuer.test","sub":"bob","aud":"api","exp":%d}`, time.Now().Unix()+60)))
-			if p, err := j.Verify(raw); err != nil || p.Subject != "bob" {
+			if p, err := j.Verify(t.Context(), raw); err != nil || p.Subject != "bob" {
 				t.Errorf("Verify of a token from SignRaw = %v, %v", p, err)
 			}
 		})
@@ -192,7 +203,7 @@ func TestSign(t *testing.T) {
 func TestDelegate(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t, authtest.Config{})
-	p, err := verifier(t, i, "ES256").Verify(i.Delegate("alice", "shipper", "orders:read", "orders:list"))
+	p, err := verifier(t, i).Verify(t.Context(), i.Delegate("alice", "shipper", "orders:read", "orders:list"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +237,7 @@ func TestMisusePanics(t *testing.T) {
 			f()
 		}()
 	}
-	if _, err := verifier(t, i, "ES256").Verify(i.Token(nil)); err != nil {
+	if _, err := verifier(t, i).Verify(t.Context(), i.Token(nil)); err != nil {
 		t.Errorf("the issuer is broken by misuse: %v", err)
 	}
 }

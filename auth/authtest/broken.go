@@ -14,6 +14,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -490,7 +491,7 @@ func (b *broken) times() {
 	in := func(d time.Duration) int64 { return now.Add(d).Unix() }
 	for _, claim := range []string{"exp", "nbf", "iat"} {
 		for _, value := range []any{
-			null, "", fmt.Sprint(in(time.Hour)), now.Add(time.Hour).UTC().Format(time.RFC3339), true,
+			null, "", strconv.FormatInt(in(time.Hour), 10), now.Add(time.Hour).UTC().Format(time.RFC3339), true,
 			[]int64{in(time.Hour)},
 			map[string]any{},
 			json.RawMessage("1e300"), json.RawMessage("-1e300"), json.RawMessage("1e400"), json.RawMessage("9223372036854775808"), -1,

@@ -23,7 +23,7 @@ func TestBroken(t *testing.T) {
 		t.Run(alg, func(t *testing.T) {
 			t.Parallel()
 			i := newIssuer(t, authtest.Config{Algorithm: alg})
-			s := newService(t, verifier(t, i, alg))
+			s := newService(t, discoverer(t, i))
 			if w := s.get(i.Token(nil)); w.Code != http.StatusOK {
 				t.Fatalf("status of a good token = %d, want 200", w.Code)
 			}
@@ -45,6 +45,10 @@ func TestBroken(t *testing.T) {
 			if len(names) < 300 {
 				t.Errorf("there are %d tokens, want hundreds", len(names))
 			}
+			// Nor does any of them cost the issuer anything.
+			if discovery, jwks := i.Fetches(); discovery != 1 || jwks != 1 {
+				t.Errorf("%d fetches of the metadata and %d of the keys, want one of each", discovery, jwks)
+			}
 		})
 	}
 }
@@ -55,7 +59,7 @@ func TestBrokenWithSeveralKeys(t *testing.T) {
 	i := newIssuer(t, authtest.Config{})
 	one := len(i.Broken())
 	i.Rotate()
-	s := newService(t, verifier(t, i, "ES256"))
+	s := newService(t, verifier(t, i))
 	two := i.Broken()
 	if len(two) != one+2 {
 		t.Errorf("there are %d tokens with one key and %d with two, want two more", one, len(two))
@@ -73,11 +77,7 @@ func TestBrokenWithSeveralKeys(t *testing.T) {
 func TestBrokenTokensHaveOneFault(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		i, err := authtest.NewIssuer(authtest.Config{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer i.Close()
+		i := newIssuer(t, authtest.Config{})
 		key := publicKey(t, i)
 		good := part(t, i.Token(nil), 1)
 		header := part(t, i.Token(nil), 0)
@@ -117,7 +117,7 @@ func TestBrokenTokensHaveOneFault(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Hour) // a bubble's clock moves: they were good at their time
-		if p, err := verifierOf(t, i).Verify(i.Token(nil)); err != nil {
+		if p, err := verifier(t, i).Verify(t.Context(), i.Token(nil)); err != nil {
 			t.Errorf("Verify an hour later = %v, %v", p, err)
 		}
 	})

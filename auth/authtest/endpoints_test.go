@@ -159,7 +159,7 @@ func TestTokenEndpoint(t *testing.T) {
 			if answer.TokenType != "Bearer" || answer.ExpiresIn != 300 {
 				t.Errorf("answer = %+v", answer)
 			}
-			p, err := verifierOf(t, i).Verify(answer.AccessToken)
+			p, err := verifier(t, i).Verify(t.Context(), answer.AccessToken)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -232,7 +232,7 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 func TestServiceRefusesWithoutTheIssuersKeys(t *testing.T) {
 	t.Parallel()
 	i, other := newIssuer(t, authtest.Config{}), newIssuer(t, authtest.Config{})
-	s := newService(t, verifierOf(t, i))
+	s := newService(t, verifier(t, i))
 	if w := s.get(other.Token(nil)); w.Code != http.StatusUnauthorized || s.last.Reason != auth.ReasonSignature {
 		t.Errorf("a token of another issuer of the same name: %d, %s", w.Code, s.last.Reason)
 	}

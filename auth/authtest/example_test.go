@@ -26,8 +26,8 @@ func ExampleWithPrincipal() {
 	// Output: 200 hello alice
 }
 
-// A service is tested with its Gate, by tokens that are good and by all those
-// that are not.
+// A service is tested with its Gate, which finds the issuer's keys as it does
+// elsewhere, by tokens that are good and by all those that are not.
 func ExampleIssuer() {
 	issuer, err := authtest.NewIssuer(authtest.Config{Audience: []string{"orders"}})
 	if err != nil {
@@ -35,13 +35,15 @@ func ExampleIssuer() {
 	}
 	defer issuer.Close()
 
-	// The service, as it is elsewhere but for its issuer.
-	jwt, err := auth.NewJWT(auth.JWTConfig{Issuers: []auth.Issuer{{
-		URL: issuer.URL(), Audience: []string{"orders"}, Keys: auth.StaticJWKS(issuer.JWKS()),
-	}}})
+	// The service, as it is elsewhere but for the way to its issuer.
+	jwt, err := auth.NewJWT(auth.JWTConfig{
+		Issuers:    []auth.Issuer{{URL: issuer.URL(), Audience: []string{"orders"}}},
+		HTTPClient: issuer.Client(),
+	})
 	if err != nil {
 		panic(err)
 	}
+	defer func() { _ = jwt.Close() }()
 	gate, err := auth.New(auth.Config{Authenticators: []auth.Authenticator{jwt}})
 	if err != nil {
 		panic(err)

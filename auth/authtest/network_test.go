@@ -114,20 +114,12 @@ func TestIssuerWithoutTLS(t *testing.T) {
 func TestCertificatesAreOfTheIssuer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		issuers := make([]*authtest.Issuer, 2)
-		for n := range issuers {
-			i, err := authtest.NewIssuer(authtest.Config{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer i.Close()
-			issuers[n] = i
-		}
-		transport := issuers[1].Client().Transport.(*http.Transport).Clone()
-		transport.DialContext = issuers[0].Client().Transport.(*http.Transport).DialContext
+		i, other := newIssuer(t, authtest.Config{}), newIssuer(t, authtest.Config{})
+		transport := other.Client().Transport.(*http.Transport).Clone()
+		transport.DialContext = i.Client().Transport.(*http.Transport).DialContext
 		defer transport.CloseIdleConnections()
 		start := time.Now()
-		r, err := (&http.Client{Transport: transport}).Get(issuers[0].JWKSURL())
+		r, err := (&http.Client{Transport: transport}).Get(i.JWKSURL())
 		if err == nil {
 			_ = r.Body.Close()
 		}
@@ -253,11 +245,7 @@ func TestInterceptAndFetches(t *testing.T) {
 func TestBubble(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		i, err := authtest.NewIssuer(authtest.Config{MaxAge: time.Hour})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer i.Close()
+		i := newIssuer(t, authtest.Config{MaxAge: time.Hour})
 		start := time.Now()
 		i.Intercept(func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -290,26 +278,23 @@ func TestBubble(t *testing.T) {
 		}
 
 		token := i.Token(nil)
-		j := verifierOf(t, i)
-		if _, err := j.Verify(token); err != nil {
+		j := verifier(t, i)
+		if _, err := j.Verify(t.Context(), token); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(6 * time.Minute)
-		if e, ok := errors.AsType[*auth.Error](second(j.Verify(token))); !ok || e.Reason != auth.ReasonExpired {
+		if e, ok := errors.AsType[*auth.Error](second(j.Verify(t.Context(), token))); !ok || e.Reason != auth.ReasonExpired {
 			t.Errorf("six minutes later: %v, want %s", e, auth.ReasonExpired)
 		}
 		time.Sleep(30 * 365 * 24 * time.Hour)
 		i.Intercept(nil)
-		fetch(t, i.Client(), i.JWKSURL())
+		if _, err := discoverer(t, i).Verify(t.Context(), i.Token(nil)); err != nil {
+			t.Errorf("30 years later: %v", err)
+		}
 	})
 }
 
 func second[A, B any](_ A, b B) B { return b }
-
-func verifierOf(tb testing.TB, i *authtest.Issuer) *auth.JWT {
-	tb.Helper()
-	return verifier(tb, i, "ES256")
-}
 
 // Keys come and go while tokens are signed and the JWKS is read: no token is
 // signed with a key that was not published before.
@@ -327,11 +312,12 @@ func TestRotateUnderLoad(t *testing.T) {
 				default:
 				}
 				token := i.Token(nil)
-				if _, err := verifierOf(t, i).Verify(token); err != nil {
-					t.Errorf("Verify with the keys of a moment later = %v", err)
-					return
+				for _, j := range []*auth.JWT{verifier(t, i), discoverer(t, i)} {
+					if _, err := j.Verify(t.Context(), token); err != nil {
+						t.Errorf("Verify with the keys of a moment later = %v", err)
+						return
+					}
 				}
-				fetch(t, i.Client(), i.JWKSURL())
 				i.Fetches()
 			}
 		})
@@ -362,18 +348,18 @@ func TestRotateAndRetire(t *testing.T) {
 	if first == next {
 		t.Errorf("both keys are called %q", first)
 	}
-	both := verifierOf(t, i)
+	both := verifier(t, i)
 	for _, token := range []string{old, i.Token(nil)} {
-		if _, err := both.Verify(token); err != nil {
+		if _, err := both.Verify(t.Context(), token); err != nil {
 			t.Errorf("Verify with both keys = %v", err)
 		}
 	}
 	i.Retire(first)
-	fresh := verifierOf(t, i)
-	if e, ok := errors.AsType[*auth.Error](second(fresh.Verify(old))); !ok || e.Reason != auth.ReasonKey {
+	fresh := verifier(t, i)
+	if e, ok := errors.AsType[*auth.Error](second(fresh.Verify(t.Context(), old))); !ok || e.Reason != auth.ReasonKey {
 		t.Errorf("Verify of a token by a retired key = %v, want %s", e, auth.ReasonKey)
 	}
-	if _, err := fresh.Verify(i.Token(nil)); err != nil {
+	if _, err := fresh.Verify(t.Context(), i.Token(nil)); err != nil {
 		t.Errorf("Verify = %v", err)
 	}
 	i.Retire(next) // goes on signing

@@ -49,19 +49,16 @@ func TestProof(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			j, err := auth.NewJWT(auth.JWTConfig{Issuers: []auth.Issuer{{
+			j := newJWT(t, auth.JWTConfig{}, auth.Issuer{
 				URL: "https://issuer.test", Audience: []string{"api"}, Algorithms: []string{alg}, Keys: auth.StaticJWKS(jwks),
-			}}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			})
 			exact := k.Sign(map[string]any{"typ": "JWT", "jwk": nil}, map[string]any{
 				"iss": "https://issuer.test", "sub": "alice", "aud": "api", "exp": before + 60,
 			})
-			if _, err := j.Verify(exact); err != nil {
+			if _, err := j.Verify(t.Context(), exact); err != nil {
 				t.Errorf("Verify with the proof's key = %v", err)
 			}
-			if e, ok := errors.AsType[*auth.Error](second(j.Verify(proof))); !ok || e.Reason != auth.ReasonType {
+			if e, ok := errors.AsType[*auth.Error](second(j.Verify(t.Context(), proof))); !ok || e.Reason != auth.ReasonType {
 				t.Errorf("a proof as a token: %v, want %s", e, auth.ReasonType)
 			}
 		})
@@ -76,7 +73,7 @@ func TestConfirmation(t *testing.T) {
 		t.Errorf("cnf = %v, want %v", got, want)
 	}
 	// As a bearer token it is worth nothing.
-	if e, ok := errors.AsType[*auth.Error](second(verifierOf(t, i).Verify(token))); !ok || e.Reason != auth.ReasonBinding {
+	if e, ok := errors.AsType[*auth.Error](second(verifier(t, i).Verify(t.Context(), token))); !ok || e.Reason != auth.ReasonBinding {
 		t.Errorf("Verify = %v, want %s", e, auth.ReasonBinding)
 	}
 	if other := authtest.NewProofKey(""); other.Thumbprint() == k.Thumbprint() {
