@@ -102,7 +102,7 @@ func New(cfg Config) (*Client, error) {
 		}
 		c.allow = append(c.allow, p)
 	}
-	transport := &http.Transport{ForceAttemptHTTP2: true}
+	transport := new(http.Transport)
 	if cfg.Client != nil && cfg.Client.Transport != nil {
 		t, ok := cfg.Client.Transport.(*http.Transport)
 		switch {
@@ -151,16 +151,18 @@ func (c *Client) harden(t *http.Transport) {
 	}
 	switch dial := t.DialTLS; { //nolint:staticcheck // users may still set it
 	case t.DialTLSContext != nil:
-		t.DialTLSContext = c.checked(t.DialTLSContext)
+		t.DialTLSContext = atLeastTLS12(c.checked(t.DialTLSContext))
 	case dial != nil:
-		t.DialTLSContext = c.checked(func(_ context.Context, network, address string) (net.Conn, error) { return dial(network, address) })
+		t.DialTLSContext = atLeastTLS12(c.checked(func(_ context.Context, network, address string) (net.Conn, error) { return dial(network, address) }))
 	}
 	t.Dial, t.DialTLS = nil, nil //nolint:staticcheck // see above
+	// net/http's own HTTP/2, unless the user switched it off with an empty map:
+	// that of golang.org/x/net may hand out a connection of the user's Transport,
+	// which was not checked, in place of ours.
 	if len(t.TLSNextProto) > 0 {
-		// Those of golang.org/x/net/http2 may hand out a connection of the
-		// user's Transport, which was not checked, in place of ours.
-		t.TLSNextProto, t.ForceAttemptHTTP2 = nil, true
+		t.TLSNextProto = nil
 	}
+	t.ForceAttemptHTTP2 = true
 	if proxy := t.Proxy; proxy != nil {
 		t.Proxy = func(r *http.Request) (*url.URL, error) {
 			if r.URL.Scheme == "http" { // in clear, to this machine: not over the network
@@ -219,6 +221,28 @@ func (c *Client) checked(dial dialFunc) dialFunc {
 		if err := c.checkConn(address, conn); err != nil {
 			_ = conn.Close() // nothing was sent
 			return nil, err
+		}
+		return conn, nil
+	}
+}
+
+// atLeastTLS12 returns dial without the connections of older versions, as far
+// as they are of crypto/tls.
+func atLeastTLS12(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		if t, ok := conn.(*tls.Conn); ok {
+			if err := t.HandshakeContext(ctx); err != nil {
+				_ = conn.Close() // of no use
+				return nil, err
+			}
+			if t.ConnectionState().Version < tls.VersionTLS12 {
+				_ = conn.Close() // nothing of the request was sent
+				return nil, fail(nil, "the server speaks a version of TLS older than 1.2", nil)
+			}
 		}
 		return conn, nil
 	}
