@@ -157,6 +157,83 @@ func TestGateChain(t *testing.T) {
 	}
 }
 
+// An apiKey is a stub whose credentials have a place of their own.
+type apiKey struct{ stub }
+
+func (*apiKey) Carries(r *http.Request) string {
+	if r.Header.Get("X-Api-Key") != "" {
+		return "X-Api-Key"
+	}
+	return ""
+}
+
+// Exactly one credential: another reader of the request might believe the other
+// one (RFC 6750 section 2).
+func TestCredentialsInTwoPlaces(t *testing.T) {
+	t.Parallel()
+	s := signerFor("HS256")
+	good := "Bearer " + s.token(t, goodClaims())
+	key := &apiKey{stub{principal: bob}}
+	g := newGate(t, auth.Config{Authenticators: []auth.Authenticator{newJWT(t, issuerOf(s)), newJWT(t, issuerOf(s)), key}})
+	for _, tt := range []struct {
+		name   string
+		header http.Header
+		status int
+	}{
+		{"token", http.Header{"Authorization": {good}}, 200},
+		{"both", http.Header{"Authorization": {good}, "X-Api-Key": {"k"}}, 400},
+		{"bad token and key", http.Header{"Authorization": {"Bearer x"}, "X-Api-Key": {"k"}}, 400},
+		{"malformed token and key", http.Header{"Authorization": {"Bearer"}, "X-Api-Key": {"k"}}, 400},
+		{"another scheme and key", http.Header{"Authorization": {"Digest x"}, "X-Api-Key": {"k"}}, 200},
+	} {
+		for _, h := range []http.Handler{g.Handler(whoami), g.Optional(whoami)} {
+			r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+			r.Header = tt.header.Clone()
+			w := httptest.NewRecorder()
+			if key.err = nil; tt.header.Get("X-Api-Key") == "" {
+				key.err = auth.ErrNoCredentials
+			}
+			if h.ServeHTTP(w, r); w.Code != tt.status {
+				t.Errorf("%s: status = %d, want %d", tt.name, w.Code, tt.status)
+			}
+		}
+	}
+}
+
+// A token that is no JWT is for the next that speaks Bearer, and the first one's
+// refusal counts if nobody takes it.
+func TestAnotherFormOfToken(t *testing.T) {
+	t.Parallel()
+	s := signerFor("HS256")
+	jwt := newJWT(t, issuerOf(s))
+	declines := &auth.Error{Kind: auth.Invalid, Reason: "second", Err: auth.ErrNoCredentials}
+	for _, tt := range []struct {
+		name, token string
+		second      *stub
+		status      int
+		reason      string
+	}{
+		{"taken by the second", "opaque", &stub{principal: bob}, 200, "admitted"},
+		{"a JWE, taken by the second", "a.b.c.d.e", &stub{principal: bob}, 200, "admitted"},
+		{"refused by the second", "opaque", &stub{err: statusError(401)}, 401, auth.ReasonRefused},
+		{"declined by both", "opaque", &stub{err: declines}, 401, auth.ReasonMalformed},
+		{"declined by the first", "opaque", &stub{err: auth.ErrNoCredentials}, 401, auth.ReasonMalformed},
+		{"a broken JWT", "a.b.c", &stub{principal: bob}, 401, auth.ReasonMalformed},
+		{"a long one", strings.Repeat("x", 17<<10), &stub{principal: bob}, 401, auth.ReasonOversize},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var got string
+			g := newGate(t, auth.Config{Authenticators: []auth.Authenticator{jwt, tt.second}, OnDecision: reasons(&got)})
+			for _, h := range []http.Handler{g.Handler(whoami), g.Optional(whoami)} {
+				if w := serve(h, "Bearer "+tt.token); w.Code != tt.status || got != tt.reason {
+					t.Errorf("status = %d, reason %q, want %d, %q", w.Code, got, tt.status, tt.reason)
+				}
+			}
+		})
+	}
+}
+
 func TestGateAuthenticate(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
