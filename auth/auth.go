@@ -275,7 +275,7 @@ func (g *Gate) handler(next http.Handler, optional bool) http.Handler {
 			decision.SetActor(ctx, actor(a.principal))
 			ctx = principal.NewContext(ctx, a.principal)
 			if a.principal.Scheme == schemeDPoP {
-				offerNonce(w.Header(), a.by)
+				offerNonce(w.Header(), r, a.by)
 			}
 		case optional && a.by == nil && err.Reason == ReasonMissing:
 			d.Reason = "anonymous"
@@ -292,9 +292,9 @@ func missing() *Error { return &Error{Kind: Missing, Reason: ReasonMissing, Err:
 
 // offerNonce puts the nonce of the next DPoP proof into an answer, where there
 // are nonces (RFC 9449 section 8.2).
-func offerNonce(h http.Header, by Authenticator) {
-	if n, ok := by.(interface{ DPoPNonce() string }); ok {
-		if nonce := n.DPoPNonce(); nonce != "" {
+func offerNonce(h http.Header, r *http.Request, by Authenticator) {
+	if n, ok := by.(interface{ DPoPNonce(r *http.Request) string }); ok {
+		if nonce := n.DPoPNonce(r); nonce != "" {
 			h.Set("DPoP-Nonce", nonce)
 		}
 	}
@@ -417,7 +417,7 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, by Authenticator, 
 		h.Add("WWW-Authenticate", g.complete(c))
 	}
 	if err.Reason == ReasonNonce {
-		offerNonce(h, by)
+		offerNonce(h, r, by)
 	}
 	h.Set("Cache-Control", "no-store")
 	if err.Kind == Unavailable {

@@ -33,7 +33,7 @@ type TokenCache struct {
 	TTL time.Duration
 }
 
-type digest = [sha256.Size]byte
+type tokenHash = [sha256.Size]byte
 
 // A cache has two generations: when the new one is full it becomes the old
 // one, and what is asked for moves into the new one. A flood of tokens that are
@@ -43,8 +43,8 @@ type cache struct {
 	ttl  time.Duration
 
 	mu       sync.Mutex
-	new, old map[digest]*proven
-	flights  map[digest]*proving
+	new, old map[tokenHash]*proven
+	flights  map[tokenHash]*proving
 }
 
 // A proving is a verification under way, and whoever waits for it.
@@ -55,7 +55,7 @@ type proving struct {
 }
 
 func newCache(cfg *TokenCache) *cache {
-	c := &cache{half: cfg.Size / 2, ttl: cfg.TTL, new: make(map[digest]*proven), flights: make(map[digest]*proving)}
+	c := &cache{half: cfg.Size / 2, ttl: cfg.TTL, new: make(map[tokenHash]*proven), flights: make(map[tokenHash]*proving)}
 	if cfg.Size == 0 {
 		c.half = defaultCacheSize / 2
 	}
@@ -67,7 +67,7 @@ func newCache(cfg *TokenCache) *cache {
 }
 
 // get returns what is remembered of a token and still holds.
-func (c *cache) get(key digest, now time.Time) *proven {
+func (c *cache) get(key tokenHash, now time.Time) *proven {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p, ok := c.new[key]
@@ -85,9 +85,9 @@ func (c *cache) get(key digest, now time.Time) *proven {
 	return p
 }
 
-func (c *cache) put(key digest, p *proven) {
+func (c *cache) put(key tokenHash, p *proven) {
 	if len(c.new) >= c.half {
-		c.old, c.new = c.new, make(map[digest]*proven, c.half)
+		c.old, c.new = c.new, make(map[tokenHash]*proven, c.half)
 	}
 	c.new[key] = p
 }

@@ -165,16 +165,57 @@ func classify(err error) *Error {
 	return e
 }
 
-// stepUp are the parameters of a challenge that say what would do (RFC 9470
-// section 3).
-func (e *Error) stepUp() (params string) {
-	if acr := slices.DeleteFunc(slices.Clone(e.ACR), func(s string) bool { return !isScopeToken(s) }); len(acr) > 0 {
-		params = `, acr_values="` + strings.Join(acr, " ") + `"`
+// challenge is the challenge for e under the scheme, with what the scheme adds
+// itself behind (RFC 6750 section 3, RFC 9470 section 3, RFC 9449 section 7.1).
+func (e *Error) challenge(scheme string, more ...string) string {
+	var params []string
+	add := func(name, value string) {
+		if value != "" {
+			params = append(params, name+`="`+value+`"`)
+		}
 	}
-	if e.MaxAge > 0 {
-		params += `, max_age="` + strconv.FormatInt(int64(e.MaxAge/time.Second), 10) + `"`
+	switch e.Kind {
+	case Invalid:
+		code := "invalid_token"
+		if fault := e.proofFault(); fault != "" && scheme == schemeDPoP {
+			code = fault
+		}
+		add("error", code)
+	case Malformed:
+		add("error", "invalid_request")
+	case InsufficientScope:
+		add("error", "insufficient_scope")
+		add("scope", words(e.Scopes))
+	case StaleAuthentication:
+		add("error", "insufficient_user_authentication")
+		add("acr_values", words(e.ACR))
+		if e.MaxAge > 0 {
+			add("max_age", strconv.FormatInt(int64(e.MaxAge/time.Second), 10))
+		}
+	case Missing, Unavailable, Forbidden:
 	}
-	return params
+	if params = append(params, more...); len(params) == 0 {
+		return scheme
+	}
+	return scheme + " " + strings.Join(params, ", ")
+}
+
+// words are those that may stand between quotes: they may be another
+// Authenticator's.
+func words(all []string) string {
+	return strings.Join(slices.DeleteFunc(slices.Clone(all), func(s string) bool { return !isScopeToken(s) }), " ")
+}
+
+// proofFault is the error code for a fault of a DPoP proof, "" for another
+// fault.
+func (e *Error) proofFault() string {
+	switch e.Reason {
+	case ReasonNonce:
+		return "use_dpop_nonce"
+	case ReasonProof, ReasonReplay:
+		return "invalid_dpop_proof"
+	}
+	return ""
 }
 
 func (e *Error) retryAfter() string {

@@ -671,7 +671,7 @@ func (iss *issuer) prove(o *strictjson.Object, payload []byte, leeway, maxLifeti
 	if set.ClientID == set.Subject {
 		p.Kind = principal.Client
 	}
-	if set.Confirmation != nil && boundByProof(set.Confirmation) {
+	if set.Confirmation != nil && hasThumbprint(set.Confirmation) {
 		p.Scheme = schemeDPoP
 	}
 	if iss.mapping != nil {
@@ -775,46 +775,11 @@ func (j *JWT) still(ctx context.Context, p *proven) error {
 
 // Challenges returns the challenges for err (RFC 6750 section 3, RFC 9449
 // section 7.1).
-func (j *JWT) Challenges(err error) []string {
-	e := classify(err)
-	if e.Kind == Forbidden || e.Kind == Unavailable {
-		return nil
-	}
-	bearer := bearerChallenge(e)
-	d := j.binding.DPoP
-	switch {
-	case d == nil:
-		return []string{bearer}
-	case d.Required() || isProofFault(e.Reason):
-		return []string{d.challenge(e)}
-	}
-	return []string{bearer, d.challenge(e)}
-}
+func (j *JWT) Challenges(err error) []string { return j.binding.Challenges(err) }
 
-// DPoPNonce returns the nonce that clients should use next, "" if none is
-// wanted of them. The Gate puts it into its answers.
-func (j *JWT) DPoPNonce() string { return j.binding.DPoP.Nonce() }
-
-// bearerChallenge is for Bearer, which all Authenticators of tokens share.
-func bearerChallenge(e *Error) string {
-	switch e.Kind {
-	case Invalid:
-		return `Bearer error="invalid_token"`
-	case Malformed:
-		return `Bearer error="invalid_request"`
-	case InsufficientScope:
-		// Scopes may be another Authenticator's: nothing may end the quotes.
-		scopes := slices.DeleteFunc(slices.Clone(e.Scopes), func(s string) bool { return !isScopeToken(s) })
-		if len(scopes) == 0 {
-			return `Bearer error="insufficient_scope"`
-		}
-		return `Bearer error="insufficient_scope", scope="` + strings.Join(scopes, " ") + `"`
-	case StaleAuthentication:
-		return `Bearer error="insufficient_user_authentication"` + e.stepUp()
-	case Missing, Unavailable, Forbidden:
-	}
-	return "Bearer"
-}
+// DPoPNonce returns the nonce that the client of r should use next, "" if it
+// needs none. A Gate puts it into its answers (RFC 9449 section 8).
+func (j *JWT) DPoPNonce(r *http.Request) string { return j.binding.DPoP.NextNonce(r) }
 
 // invalid refuses a token. Its author is unknown until the signature is
 // verified, so the error quotes nothing of it.

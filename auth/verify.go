@@ -68,7 +68,7 @@ func ecdsaVerifier(m *jwt.SigningMethodECDSA, public *ecdsa.PublicKey) verifier 
 		}
 		var sum [sha512.Size]byte
 		var der [144]byte // 2 * (66 + 3) + 3 at most
-		if !ecdsa.VerifyASN1(public, digestOf(m.Hash, signed, &sum), appendECDSASignature(der[:0], signature)) {
+		if !ecdsa.VerifyASN1(public, sumOf(m.Hash, signed, &sum), appendECDSASignature(der[:0], signature)) {
 			return jwt.ErrECDSAVerification
 		}
 		return nil
@@ -79,12 +79,12 @@ func ecdsaVerifier(m *jwt.SigningMethodECDSA, public *ecdsa.PublicKey) verifier 
 func rsaVerifier(m *jwt.SigningMethodRSA, public *rsa.PublicKey) verifier {
 	return func(signed string, signature []byte) error {
 		var sum [sha512.Size]byte
-		return rsa.VerifyPKCS1v15(public, m.Hash, digestOf(m.Hash, signed, &sum), signature)
+		return rsa.VerifyPKCS1v15(public, m.Hash, sumOf(m.Hash, signed, &sum), signature)
 	}
 }
 
-// digestOf returns the digest of signed, for which sum has room.
-func digestOf(h crypto.Hash, signed string, sum *[sha512.Size]byte) []byte {
+// sumOf returns the digest of signed, for which sum has room.
+func sumOf(h crypto.Hash, signed string, sum *[sha512.Size]byte) []byte {
 	switch h {
 	case crypto.SHA256:
 		short := sha256.Sum256([]byte(signed))
