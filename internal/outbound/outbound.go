@@ -40,7 +40,8 @@ const (
 	defaultMaxBytes = 1 << 20
 	maxMaxBytes     = 64 << 20
 	maxHeaderBytes  = 64 << 10
-	maxConns        = 4 // to one host
+	defaultMaxConns = 4
+	maxMaxConns     = 256
 	maxRedirects    = 3
 )
 
@@ -67,6 +68,10 @@ type Config struct {
 	// MaxBytes limits a body, after decompression. If zero, it is 1 MiB; at
 	// most 64 MiB.
 	MaxBytes int64
+
+	// MaxConns limits the connections to one host. If zero, it is 4; at most
+	// 256.
+	MaxConns int
 }
 
 // A Client asks other servers. It is safe for concurrent use.
@@ -96,6 +101,9 @@ func New(cfg Config) (*Client, error) {
 	if cfg.MaxBytes < 0 || cfg.MaxBytes > maxMaxBytes {
 		bad("MaxBytes is %d, want 0 to %d", cfg.MaxBytes, maxMaxBytes)
 	}
+	if cfg.MaxConns < 0 || cfg.MaxConns > maxMaxConns {
+		bad("MaxConns is %d, want 0 to %d", cfg.MaxConns, maxMaxConns)
+	}
 	for i, p := range cfg.AllowPrivate {
 		if !p.IsValid() || p.Addr().Is4In6() || p != p.Masked() {
 			bad("AllowPrivate[%d] is %v, want a network such as 10.0.0.0/8", i, p)
@@ -120,7 +128,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c.dialer = &net.Dialer{Timeout: c.timeout}
-	c.harden(transport)
+	c.harden(transport, cmp.Or(cfg.MaxConns, defaultMaxConns))
 	c.http = &http.Client{Transport: transport, CheckRedirect: c.checkRedirect}
 	return c, nil
 }
@@ -140,7 +148,7 @@ func Faults(err error) []error {
 
 // harden makes every connection of t pass the check, and bounds what a server
 // can make us hold.
-func (c *Client) harden(t *http.Transport) {
+func (c *Client) harden(t *http.Transport, maxConns int) {
 	switch dial := t.Dial; { //nolint:staticcheck // users may still set it
 	case t.DialContext != nil:
 		t.DialContext = c.checked(t.DialContext)

@@ -73,10 +73,11 @@ func TestNewFaults(t *testing.T) {
 		{"all", outbound.Config{
 			Client:       &http.Client{Transport: http.NewFileTransport(http.Dir("."))},
 			AllowPrivate: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), {}, netip.MustParsePrefix("10.1.0.0/8"), netip.MustParsePrefix("::ffff:10.0.0.0/104")},
-			Timeout:      -1, MaxBytes: -1,
+			Timeout:      -1, MaxBytes: -1, MaxConns: -1,
 		}, []string{
 			"Timeout is -1ns, want 0 to 1m0s",
 			"MaxBytes is -1, want 0 to 67108864",
+			"MaxConns is -1, want 0 to 256",
 			"AllowPrivate[1] is invalid Prefix, want a network such as 10.0.0.0/8",
 			"AllowPrivate[2] is 10.1.0.0/8, want a network such as 10.0.0.0/8",
 			"AllowPrivate[3] is ::ffff:10.0.0.0/104, want a network such as 10.0.0.0/8",
