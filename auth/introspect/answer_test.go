@@ -1,6 +1,7 @@
 package introspect_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"reflect"
 	"strings"
@@ -123,8 +124,12 @@ func TestAdmits(t *testing.T) {
 		check func(p *principal.Principal) any
 		want  any
 	}{
-		{"usual", nil, nil, func(p *principal.Principal) any { return []any{p.Issuer, p.Subject, p.Scheme, p.ClientID, p.TokenID, p.Kind} },
-			[]any{issuerURL, "alice", "Bearer", "web", "token-1", principal.User}},
+		{
+			"usual", nil, nil, func(p *principal.Principal) any {
+				return []any{p.Issuer, p.Subject, p.Scheme, p.ClientID, p.TokenID, p.Kind}
+			},
+			[]any{issuerURL, "alice", "Bearer", "web", "token-1", principal.User},
+		},
 		{"no iss", object{"iss": nil}, nil, func(p *principal.Principal) any { return p.Issuer }, issuerURL},
 		{"no dates", object{"iat": nil, "nbf": nil, "exp": nil}, nil, func(p *principal.Principal) any { return p.ExpiresAt.IsZero() }, true},
 		{"aud among others", object{"aud": []string{"a", service}}, nil, nil, nil},
@@ -135,22 +140,34 @@ func TestAdmits(t *testing.T) {
 		{"Hydra's access token", object{"token_use": "access_token"}, nil, nil, nil},
 		{"Keycloak's access token", object{"typ": "Bearer"}, nil, nil, nil},
 		{"roles nobody asked for", object{"roles": []string{"admin"}}, nil, func(p *principal.Principal) any { return len(p.Roles) }, 0},
-		{"roles", object{"realm_access": object{"roles": []string{"clerk"}}}, func(c *introspect.Config) { c.RolesClaim = "realm_access.roles" },
-			func(p *principal.Principal) any { return p.Roles }, []string{"clerk"}},
+		{
+			"roles",
+			object{"realm_access": object{"roles": []string{"clerk"}}},
+			func(c *introspect.Config) { c.RolesClaim = "realm_access.roles" },
+			func(p *principal.Principal) any { return p.Roles },
+			[]string{"clerk"},
+		},
 		{"actor", object{"act": object{"sub": "bot"}}, nil, func(p *principal.Principal) any { return p.Actor.ID() }, "22:https://id.example.combot"},
-		{"actor without iss", object{"iss": nil, "act": object{"sub": "bot", "act": object{"sub": "deeper"}}}, nil,
-			func(p *principal.Principal) any { return p.Actor.Actor.ID() }, "22:https://id.example.comdeeper"},
+		{
+			"actor without iss",
+			object{"iss": nil, "act": object{"sub": "bot", "act": object{"sub": "deeper"}}},
+			nil,
+			func(p *principal.Principal) any { return p.Actor.Actor.ID() }, "22:https://id.example.comdeeper",
+		},
 		{"no aud, and the client is ours", object{"aud": nil}, func(c *introspect.Config) { c.Audience, c.ClientIDs = nil, []string{"web"} }, nil, nil},
 		{"aud, and the client is ours", nil, func(c *introspect.Config) { c.ClientIDs = []string{"web"} }, nil, nil},
 		{"any audience", object{"aud": "other"}, func(c *introspect.Config) { c.Audience, c.AllowAnyAudience = nil, true }, nil, nil},
 		{"any audience, none", object{"aud": nil}, func(c *introspect.Config) { c.Audience, c.AllowAnyAudience = nil, true }, nil, nil},
-		{"expired within the leeway", object{"exp": time.Now().Unix() - 20}, nil, nil, nil},
-		{"from tomorrow within the leeway", object{"nbf": time.Now().Unix() + 250, "iat": time.Now().Unix() + 250},
-			func(c *introspect.Config) { c.Leeway = 5 * time.Minute }, nil, nil},
+		{"expired within the leeway", object{"exp": in(-20)}, nil, nil, nil},
+		{
+			"from tomorrow within the leeway",
+			object{"nbf": in(250), "iat": in(250)},
+			func(c *introspect.Config) { c.Leeway = 5 * time.Minute }, nil, nil,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := newServer(t, says(http.StatusOK, good().with(tt.edits).json()))
+			s := newServer(t, saying(good().with(tt.edits)))
 			cfg := s.config()
 			if tt.cfg != nil {
 				tt.cfg(&cfg)
@@ -171,56 +188,55 @@ func TestAdmits(t *testing.T) {
 
 func TestRefuses(t *testing.T) {
 	t.Parallel()
-	now := time.Now().Unix()
 	for _, tt := range []struct {
 		name   string
-		answer string
+		answer any
 		cfg    func(*introspect.Config)
 		reason string
 	}{
-		{"inactive", `{"active":false}`, nil, introspect.ReasonInactive},
-		{"inactive, with claims", good().with(object{"active": false}).json(), nil, introspect.ReasonInactive},
-		{"inactive, with claims that are wrong", `{"active":false,"exp":"never"}`, nil, introspect.ReasonInactive},
-		{"expired", good().with(object{"exp": now - 31}).json(), nil, "expired"},
-		{"expired long ago", good().with(object{"exp": 0}).json(), nil, "expired"},
-		{"from the future", good().with(object{"nbf": now + 3600}).json(), nil, "not_yet"},
-		{"issued in the future", good().with(object{"iat": now + 3600}).json(), nil, "not_yet"},
-		{"of another issuer", good().with(object{"iss": "https://evil.example"}).json(), nil, "issuer"},
-		{"of an issuer with a slash", good().with(object{"iss": issuerURL + "/"}).json(), nil, "issuer"},
-		{"of an empty issuer", good().with(object{"iss": ""}).json(), nil, "issuer"},
-		{"iss is no string", good().with(object{"iss": []string{issuerURL}}).json(), nil, "claims"},
-		{"for another service", good().with(object{"aud": "billing"}).json(), nil, "audience"},
-		{"for other services", good().with(object{"aud": []string{"billing", "ORDERS", "orders "}}).json(), nil, "audience"},
-		{"for nobody", good().with(object{"aud": []string{}}).json(), nil, "audience"},
-		{"no aud", good().with(object{"aud": nil}).json(), nil, "audience"},
-		{"aud is no string", good().with(object{"aud": 1}).json(), nil, "claims"},
-		{"no aud, and a client of others", good().with(object{"aud": nil}).json(), func(c *introspect.Config) { c.ClientIDs = []string{"mobile"} }, "audience"},
-		{"no aud, no client", good().with(object{"aud": nil, "client_id": nil}).json(), func(c *introspect.Config) { c.ClientIDs = []string{"mobile"} }, "audience"},
-		{"aud of others, and the client is ours", good().with(object{"aud": "billing"}).json(), func(c *introspect.Config) { c.ClientIDs = []string{"web"} }, "audience"},
-		{"aud, where clients count", good().json(), func(c *introspect.Config) { c.Audience, c.ClientIDs = nil, []string{"web"} }, "audience"},
-		{"no sub", good().with(object{"sub": nil}).json(), nil, "claims"},
-		{"an empty sub", good().with(object{"sub": ""}).json(), nil, "claims"},
-		{"sub is no string", good().with(object{"sub": 7}).json(), nil, "claims"},
-		{"exp is no number", good().with(object{"exp": "9999999999"}).json(), nil, "claims"},
-		{"exp is beyond all numbers", `{"active":true,"sub":"a","aud":"orders","exp":1e999}`, nil, "claims"},
-		{"scope is no string", good().with(object{"scope": object{}}).json(), nil, "claims"},
-		{"a claim in another case", good().with(object{"Sub": "bob"}).json(), nil, "claims"},
-		{"bound to a certificate", good().with(object{"cnf": object{"x5t#S256": "a"}}).json(), nil, "binding"},
-		{"bound to a key", good().with(object{"cnf": object{"jkt": "a"}}).json(), nil, "binding"},
-		{"bound to what nobody knows", good().with(object{"cnf": object{"new": "a"}}).json(), nil, "binding"},
-		{"bound to nothing", good().with(object{"cnf": object{}}).json(), nil, "binding"},
-		{"bound to null", `{"active":true,"sub":"a","aud":"orders","cnf":null}`, nil, "binding"},
-		{"DPoP without a key", good().with(object{"token_type": "DPoP"}).json(), nil, "binding"},
-		{"a MAC token", good().with(object{"token_type": "mac"}).json(), nil, "typ"},
-		{"Hydra's refresh token", good().with(object{"token_use": "refresh_token"}).json(), nil, "typ"},
-		{"Hydra's refresh token, older", good().with(object{"token_type": "refresh_token"}).json(), nil, "typ"},
-		{"Keycloak's refresh token", good().with(object{"typ": "Refresh"}).json(), nil, "typ"},
-		{"Keycloak's ID token", good().with(object{"typ": "ID"}).json(), nil, "typ"},
-		{"token_type is no string", good().with(object{"token_type": 1}).json(), nil, "claims"},
+		{"inactive", json.RawMessage(`{"active":false}`), nil, introspect.ReasonInactive},
+		{"inactive, with claims", good().with(object{"active": false}), nil, introspect.ReasonInactive},
+		{"inactive, with claims that are wrong", json.RawMessage(`{"active":false,"exp":"never"}`), nil, introspect.ReasonInactive},
+		{"expired", good().with(object{"exp": in(-31)}), nil, "expired"},
+		{"expired long ago", good().with(object{"exp": 0}), nil, "expired"},
+		{"from the future", good().with(object{"nbf": in(3600)}), nil, "not_yet"},
+		{"issued in the future", good().with(object{"iat": in(3600)}), nil, "not_yet"},
+		{"of another issuer", good().with(object{"iss": "https://evil.example"}), nil, "issuer"},
+		{"of an issuer with a slash", good().with(object{"iss": issuerURL + "/"}), nil, "issuer"},
+		{"of an empty issuer", good().with(object{"iss": ""}), nil, "issuer"},
+		{"iss is no string", good().with(object{"iss": []string{issuerURL}}), nil, "claims"},
+		{"for another service", good().with(object{"aud": "billing"}), nil, "audience"},
+		{"for other services", good().with(object{"aud": []string{"billing", "ORDERS", "orders "}}), nil, "audience"},
+		{"for nobody", good().with(object{"aud": []string{}}), nil, "audience"},
+		{"no aud", good().with(object{"aud": nil}), nil, "audience"},
+		{"aud is no string", good().with(object{"aud": 1}), nil, "claims"},
+		{"no aud, and a client of others", good().with(object{"aud": nil}), func(c *introspect.Config) { c.ClientIDs = []string{"mobile"} }, "audience"},
+		{"no aud, no client", good().with(object{"aud": nil, "client_id": nil}), func(c *introspect.Config) { c.ClientIDs = []string{"mobile"} }, "audience"},
+		{"aud of others, and the client is ours", good().with(object{"aud": "billing"}), func(c *introspect.Config) { c.ClientIDs = []string{"web"} }, "audience"},
+		{"aud, where clients count", good(), func(c *introspect.Config) { c.Audience, c.ClientIDs = nil, []string{"web"} }, "audience"},
+		{"no sub", good().with(object{"sub": nil}), nil, "claims"},
+		{"an empty sub", good().with(object{"sub": ""}), nil, "claims"},
+		{"sub is no string", good().with(object{"sub": 7}), nil, "claims"},
+		{"exp is no number", good().with(object{"exp": "9999999999"}), nil, "claims"},
+		{"exp is beyond all numbers", json.RawMessage(`{"active":true,"sub":"a","aud":"orders","exp":1e999}`), nil, "claims"},
+		{"scope is no string", good().with(object{"scope": object{}}), nil, "claims"},
+		{"a claim in another case", good().with(object{"Sub": "bob"}), nil, "claims"},
+		{"bound to a certificate", good().with(object{"cnf": object{"x5t#S256": "a"}}), nil, "binding"},
+		{"bound to a key", good().with(object{"cnf": object{"jkt": "a"}}), nil, "binding"},
+		{"bound to what nobody knows", good().with(object{"cnf": object{"new": "a"}}), nil, "binding"},
+		{"bound to nothing", good().with(object{"cnf": object{}}), nil, "binding"},
+		{"bound to null", json.RawMessage(`{"active":true,"sub":"a","aud":"orders","cnf":null}`), nil, "binding"},
+		{"DPoP without a key", good().with(object{"token_type": "DPoP"}), nil, "binding"},
+		{"a MAC token", good().with(object{"token_type": "mac"}), nil, "typ"},
+		{"Hydra's refresh token", good().with(object{"token_use": "refresh_token"}), nil, "typ"},
+		{"Hydra's refresh token, older", good().with(object{"token_type": "refresh_token"}), nil, "typ"},
+		{"Keycloak's refresh token", good().with(object{"typ": "Refresh"}), nil, "typ"},
+		{"Keycloak's ID token", good().with(object{"typ": "ID"}), nil, "typ"},
+		{"token_type is no string", good().with(object{"token_type": 1}), nil, "claims"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := newServer(t, says(http.StatusOK, tt.answer))
+			s := newServer(t, saying(tt.answer))
 			cfg := s.config()
 			if tt.cfg != nil {
 				tt.cfg(&cfg)

@@ -69,7 +69,7 @@ type flight struct {
 
 // ask returns the verdict about a token, a remembered one if there is one.
 func (a *asker) ask(ctx context.Context, token string) (*verdict, error) {
-	key := digest(sha256.Sum256([]byte(token)))
+	key := sha256.Sum256([]byte(token))
 	a.mu.Lock()
 	if v := a.remembered(key); v != nil {
 		a.mu.Unlock()
@@ -78,7 +78,7 @@ func (a *asker) ask(ctx context.Context, token string) (*verdict, error) {
 	f := a.flights[key]
 	if f == nil {
 		var err *auth.Error
-		if f, err = a.takeOff(key, token); err != nil {
+		if f, err = a.takeOff(key, token); err != nil { //nolint:contextcheck // a question outlives the request
 			a.mu.Unlock()
 			return nil, err
 		}
@@ -138,9 +138,8 @@ func (a *asker) fly(f *flight, key digest, token string) {
 	f.err = unavailable(report.Cause("the question ended early"), nil)
 	dead := false
 	defer func() { // also if Credentials panic
-		if site := report.PanicSite(); site != "" {
-			_ = recover()
-			f.err, dead = unavailable(report.Cause("the Credentials panicked at "+site), nil), true
+		if recover() != nil {
+			f.err, dead = unavailable(report.Cause("the Credentials panicked at "+report.PanicSite()), nil), true
 		}
 		a.land(f, key, dead)
 	}()

@@ -41,6 +41,11 @@ func (o object) with(edits object) object {
 	return c
 }
 
+// in is a date, so many seconds from when it is encoded.
+type in int
+
+func (n in) MarshalJSON() ([]byte, error) { return json.Marshal(time.Now().Unix() + int64(n)) }
+
 func (o object) json() string {
 	b, err := json.Marshal(o)
 	if err != nil {
@@ -49,12 +54,11 @@ func (o object) json() string {
 	return string(b)
 }
 
-// good is what the endpoint says of a valid token.
+// good is what the endpoint says of a valid token, issued at that moment.
 func good() object {
-	now := time.Now().Unix()
 	return object{
 		"active": true, "iss": issuerURL, "sub": "alice", "aud": service, "client_id": "web", "jti": "token-1",
-		"iat": now, "nbf": now, "exp": now + 3600, "scope": "orders:read orders:write", "token_type": "Bearer", "username": "al",
+		"iat": in(0), "nbf": in(0), "exp": in(3600), "scope": "orders:read orders:write", "token_type": "Bearer", "username": "al",
 	}
 }
 
@@ -78,11 +82,7 @@ func newServer(tb testing.TB, answer http.HandlerFunc) *server {
 	tb.Helper()
 	s := &server{answer: answer, asked: make(map[string]int), conns: make(chan net.Conn), done: make(chan struct{})}
 	h := &http.Server{Handler: s, ErrorLog: log.New(io.Discard, "", 0)}
-	s.handlers.Add(1)
-	go func() {
-		defer s.handlers.Done()
-		_ = h.Serve(s)
-	}()
+	s.handlers.Go(func() { _ = h.Serve(s) })
 	tb.Cleanup(func() {
 		_ = h.Close()
 		s.handlers.Wait()
@@ -96,6 +96,17 @@ func says(status int, body string) http.HandlerFunc {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, body)
+	}
+}
+
+// saying answers every question with v, encoded at that moment.
+func saying(v any) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		b, err := json.Marshal(v)
+		if err != nil {
+			panic(err)
+		}
+		says(http.StatusOK, string(b))(w, r)
 	}
 }
 

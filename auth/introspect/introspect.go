@@ -383,7 +383,7 @@ func (i *Introspector) Challenges(err error) []string { return new(auth.JWT).Cha
 func (i *Introspector) DPoPNonce() string { return i.binding.DPoP.Nonce() }
 
 // errJWT declines a token without a word on whether it is good.
-var errJWT = fmt.Errorf("%w: %w", report.Cause("a JWT, about which only AllTokens asks"), auth.ErrNoCredentials) //nolint:gochecknoglobals // immutable
+var errJWT = fmt.Errorf("%w: %w", report.Cause("a JWT, about which only AllTokens asks"), auth.ErrNoCredentials)
 
 // isJWT reports whether s is for an [auth.JWT] to judge: three parts with dots
 // between (RFC 7515 section 7.1).
