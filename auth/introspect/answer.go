@@ -199,10 +199,10 @@ func tokenID(token string) string {
 	return base64.RawURLEncoding.EncodeToString(h[:16])
 }
 
-// ours is the text of a fault in a document, without anything of the document.
+// ours is the text of a fault in an answer, with nothing of it but a name.
 func ours(err error) error {
 	if e, ok := errors.AsType[*strictjson.Error](err); ok {
-		return report.Cause(e.Text)
+		return report.Cause(e.Error())
 	}
 	return err
 }
