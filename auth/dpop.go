@@ -227,7 +227,7 @@ func (e *storeError) Unwrap() []error { return []error{e.Cause, e.err} }
 
 func storeFailed(name string, err error) *Error {
 	cause := report.Causef("%s: %s", name, report.Detail(err))
-	return &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: &storeError{cause, err}}
+	return &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: &storeError{cause, noDecline(err)}}
 }
 
 // Nonce returns a fresh nonce for the DPoP-Nonce header of a refusal; "" if

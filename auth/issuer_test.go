@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -292,6 +293,29 @@ func TestRevoked(t *testing.T) {
 	check(t, j, s.token(t, goodClaims().with(object{"exp": 1})), auth.ReasonExpired)
 	if want := slices.Repeat([]string{issuerURL + " token-1"}, 4); !slices.Equal(l.asked, want) {
 		t.Errorf("asked %q, want %q", l.asked, want)
+	}
+}
+
+// What a user's function returns never hands a token on to the next.
+func TestNoFunctionDeclines(t *testing.T) {
+	t.Parallel()
+	s := signerFor("ES256")
+	sentinel := fmt.Errorf("mine: %w", auth.ErrNoCredentials)
+	mapped := issuerOf(s)
+	mapped.Map = func(json.RawMessage, *principal.Principal) error { return sentinel }
+	for name, cfg := range map[string]auth.JWTConfig{
+		"Check":   {Issuers: []auth.Issuer{issuerOf(s)}, Check: func(context.Context, *principal.Principal) error { return sentinel }},
+		"Revoked": {Issuers: []auth.Issuer{issuerOf(s)}, Revoked: &list{err: sentinel}},
+		"Map":     {Issuers: []auth.Issuer{mapped}},
+	} {
+		j, err := auth.NewJWT(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := newGate(t, auth.Config{Authenticators: []auth.Authenticator{j, &stub{principal: bob}}})
+		if w := serve(g.Handler(whoami), "Bearer "+s.token(t, goodClaims())); w.Code < 400 {
+			t.Errorf("%s: status = %d, and the next Authenticator was asked", name, w.Code)
+		}
 	}
 }
 

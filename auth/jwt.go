@@ -677,7 +677,7 @@ func (iss *issuer) prove(o *strictjson.Object, payload []byte, leeway, maxLifeti
 	if iss.mapping != nil {
 		scheme := p.Scheme
 		if err := iss.mapping(payload, p); err != nil {
-			return nil, invalid(ReasonClaims, err)
+			return nil, invalid(ReasonClaims, noDecline(err))
 		}
 		p.Issuer, p.Scheme, p.ExpiresAt = iss.url, scheme, dates.Expires
 		if p.Subject == "" {
@@ -759,7 +759,7 @@ func (j *JWT) still(ctx context.Context, p *proven) error {
 		}
 		revoked, err := j.revoked.Revoked(ctx, p.principal)
 		if err != nil {
-			return &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: err}
+			return &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: noDecline(err)}
 		}
 		if revoked {
 			return invalid(ReasonRevoked, report.Cause("the token was revoked"))
@@ -767,15 +767,29 @@ func (j *JWT) still(ctx context.Context, p *proven) error {
 	}
 	if j.check != nil {
 		if err := j.check(ctx, p.principal); err != nil {
-			return classify(err)
+			return classify(noDecline(err))
 		}
 	}
 	return nil
 }
 
+// noDecline keeps a user's function that returns ErrNoCredentials from handing
+// a token that was found bad on to the next Authenticator.
+func noDecline(err error) error {
+	if errors.Is(err, ErrNoCredentials) {
+		return report.Cause("ErrNoCredentials, which is not for this function to return")
+	}
+	return err
+}
+
 // Challenges returns the challenges for err (RFC 6750 section 3, RFC 9449
 // section 7.1).
-func (j *JWT) Challenges(err error) []string { return j.binding.Challenges(err) }
+func (j *JWT) Challenges(err error) []string {
+	if j == nil {
+		return Binding{}.Challenges(err)
+	}
+	return j.binding.Challenges(err)
+}
 
 // DPoPNonce returns the nonce that the client of r should use next, "" if it
 // needs none. A Gate puts it into its answers (RFC 9449 section 8).

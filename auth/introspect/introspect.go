@@ -375,12 +375,17 @@ func (i *Introspector) Carries(r *http.Request) string {
 	return "Authorization"
 }
 
-// Challenges returns the challenge for err, that of an [auth.JWT].
-func (i *Introspector) Challenges(err error) []string { return new(auth.JWT).Challenges(err) }
+// Challenges returns the challenges for err, those of an [auth.JWT].
+func (i *Introspector) Challenges(err error) []string {
+	if i == nil {
+		return auth.Binding{}.Challenges(err)
+	}
+	return i.binding.Challenges(err)
+}
 
-// DPoPNonce returns the nonce that clients should use next, "" if none is wanted
-// of them. The Gate puts it into its answers.
-func (i *Introspector) DPoPNonce() string { return i.binding.DPoP.Nonce() }
+// DPoPNonce returns the nonce that the client of r should use next, "" if it
+// needs none. A Gate puts it into its answers (RFC 9449 section 8).
+func (i *Introspector) DPoPNonce(r *http.Request) string { return i.binding.DPoP.NextNonce(r) }
 
 // errJWT declines a token without a word on whether it is good.
 var errJWT = fmt.Errorf("%w: %w", report.Cause("a JWT, about which only AllTokens asks"), auth.ErrNoCredentials)
