@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
@@ -12,6 +13,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/gatehouse-go/gatehouse/auth"
+	"github.com/gatehouse-go/gatehouse/auth/authtest"
 	"github.com/gatehouse-go/gatehouse/auth/principal"
 )
 
@@ -110,6 +112,80 @@ func ExampleGate_RequireScope() {
 	// Output:
 	// 200  hello alice
 	// 403 Bearer error="insufficient_scope", scope="orders:read" {"type":"about:blank","title":"Forbidden","status":403,"detail":"The credentials do not reach far enough for this resource."}
+}
+
+// A payment wants a login that is not an hour old.
+func ExampleGate_RequireRecent() {
+	gate := exampleGate()
+	mux := http.NewServeMux()
+	mux.Handle("POST /payments", gate.Handler(gate.RequireRecent(time.Hour, "mfa")(http.HandlerFunc(hello))))
+
+	r := httptest.NewRequest(http.MethodPost, "/payments", http.NoBody)
+	r.Header.Set("Authorization", "Bearer "+issue(""))
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
+	// Output:
+	// 401 Bearer error="insufficient_user_authentication", acr_values="mfa", max_age="3600"
+}
+
+// A client that knows nothing but the URL finds out where to get a token.
+func ExampleGate_Metadata() {
+	bearer, err := auth.NewJWT(auth.JWTConfig{Issuers: []auth.Issuer{{
+		URL:      "https://id.example.com",
+		Audience: []string{"https://api.example.com/mcp"},
+		Keys:     auth.PEM("2026-11", publicPEM),
+	}}})
+	if err != nil {
+		panic(err)
+	}
+	gate, err := auth.New(auth.Config{
+		Authenticators: []auth.Authenticator{bearer},
+		Resource: &auth.Resource{
+			Identifier:           "https://api.example.com/mcp",
+			AuthorizationServers: []string{"https://id.example.com"},
+		},
+	})
+	if err != nil {
+		panic(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle(gate.MetadataPath(), gate.Metadata())
+	mux.Handle("POST /mcp", gate.Handler(http.HandlerFunc(hello)))
+
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/mcp", http.NoBody))
+	fmt.Println(w.Header().Get("WWW-Authenticate"))
+	w = httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, gate.MetadataPath(), http.NoBody))
+	fmt.Print(w.Body)
+	// Output:
+	// Bearer resource_metadata="https://api.example.com/.well-known/oauth-protected-resource/mcp"
+	// {"resource":"https://api.example.com/mcp","authorization_servers":["https://id.example.com"],"bearer_methods_supported":["header"]}
+}
+
+// With no Keys, the issuer's metadata says where its keys are.
+func ExampleJWT_Ready() {
+	issuer, err := authtest.NewIssuer(authtest.Config{URL: "https://id.example.com"}) // in memory
+	if err != nil {
+		panic(err)
+	}
+	defer issuer.Close()
+	bearer, err := auth.NewJWT(auth.JWTConfig{
+		Issuers:    []auth.Issuer{{URL: "https://id.example.com", Audience: []string{"api"}}},
+		HTTPClient: issuer.Client(), // leave it out in a service
+	})
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = bearer.Close() }()
+
+	fmt.Println("ready:", bearer.Ready(context.Background()) == nil)
+	p, err := bearer.Verify(context.Background(), issuer.Token(nil))
+	fmt.Println(p.Subject, err)
+	// Output:
+	// ready: true
+	// alice <nil>
 }
 
 // Optional decides nothing about who may come in. A handler behind it that does
