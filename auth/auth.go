@@ -161,6 +161,9 @@ func New(cfg Config) (*Gate, error) {
 			g.carriers = append(g.carriers, c)
 		}
 	}
+	if len(g.carriers) == 1 { // nobody to carry a second one
+		g.carriers = nil
+	}
 	if g.onError == nil {
 		g.onError = WriteError
 	}
@@ -439,6 +442,9 @@ func challengesOf(a Authenticator, r *http.Request, err *Error) []string {
 // complete adds to a challenge what is the Gate's to say: the realm before its
 // parameters, and where the metadata is behind them (RFC 9728 section 5.1).
 func (g *Gate) complete(challenge string) string {
+	if g.realm == "" && g.resource == nil {
+		return challenge
+	}
 	scheme, params, _ := strings.Cut(challenge, " ")
 	var all []string
 	if g.realm != "" && !hasRealm(params) {

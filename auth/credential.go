@@ -36,7 +36,7 @@ func BearerToken(r *http.Request) (scheme, token string, err error) {
 	default:
 		return "", "", ErrNoCredentials
 	}
-	if !ok || token == "" || strings.ContainsAny(token, " \t,") {
+	if !ok || token == "" || strings.IndexByte(token, ' ') >= 0 || strings.IndexByte(token, '\t') >= 0 || strings.IndexByte(token, ',') >= 0 {
 		return "", "", &Error{Kind: Malformed, Reason: ReasonMalformed, Err: report.Cause("want one token after the scheme")}
 	}
 	if q := r.URL.RawQuery; q != "" && (strings.Contains(q, "access_token") || strings.Contains(q, "%")) && r.URL.Query().Has("access_token") {

@@ -168,6 +168,9 @@ func classify(err error) *Error {
 // challenge is the challenge for e under the scheme, with what the scheme adds
 // itself behind (RFC 6750 section 3, RFC 9470 section 3, RFC 9449 section 7.1).
 func (e *Error) challenge(scheme string, more ...string) string {
+	if e.Kind == Invalid && scheme == schemeBearer && len(more) == 0 { // nearly all
+		return `Bearer error="invalid_token"`
+	}
 	var params []string
 	add := func(name, value string) {
 		if value != "" {

@@ -649,7 +649,7 @@ func (iss *issuer) prove(o *strictjson.Object, payload []byte, leeway, maxLifeti
 	if err := iss.addressed(o); err != nil {
 		return nil, err
 	}
-	set, err := claims.Read(o, iss.rolesClaim)
+	set, err := claims.Read(o, iss.rolesClaim, iss.url)
 	if err == nil && set.Subject == "" {
 		_, err = o.Text("sub")
 	}
@@ -659,7 +659,7 @@ func (iss *issuer) prove(o *strictjson.Object, payload []byte, leeway, maxLifeti
 	if err := iss.conforms(o, &set, dates); err != nil {
 		return nil, err
 	}
-	p := &principal.Principal{
+	caller := principal.Principal{
 		Issuer: iss.url, Subject: set.Subject, Scheme: schemeBearer, Tenant: iss.tenant,
 		ClientID: set.ClientID, TokenID: set.TokenID,
 		Scopes: set.Scopes, Roles: set.Roles, AMR: set.AMR, ACR: set.ACR,
@@ -669,11 +669,12 @@ func (iss *issuer) prove(o *strictjson.Object, payload []byte, leeway, maxLifeti
 	// A token that a client got for itself names the client as its subject
 	// (RFC 9068 section 2.2).
 	if set.ClientID == set.Subject {
-		p.Kind = principal.Client
+		caller.Kind = principal.Client
 	}
 	if set.Confirmation != nil && hasThumbprint(set.Confirmation) {
-		p.Scheme = schemeDPoP
+		caller.Scheme = schemeDPoP
 	}
+	p := caller.WithClaims(payload)
 	if iss.mapping != nil {
 		scheme := p.Scheme
 		if err := iss.mapping(payload, p); err != nil {
@@ -684,7 +685,7 @@ func (iss *issuer) prove(o *strictjson.Object, payload []byte, leeway, maxLifeti
 			return nil, invalid(ReasonClaims, report.Cause("Map left no subject"))
 		}
 	}
-	return &proven{principal: p.WithClaims(payload), dates: dates, confirmation: set.Confirmation, issuer: iss, at: now}, nil
+	return &proven{principal: p, dates: dates, confirmation: set.Confirmation, issuer: iss, at: now}, nil
 }
 
 // inTime checks the dates of a token.

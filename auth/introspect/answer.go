@@ -73,14 +73,17 @@ func (i *Introspector) judge(token string, o *strictjson.Object) (*verdict, erro
 	if err := inTime(dates, time.Now(), i.leeway); err != nil {
 		return nil, err
 	}
-	set, err := claims.Read(o, i.rolesClaim)
+	set, err := claims.Read(o, i.rolesClaim, i.issuer)
 	if err == nil && set.Subject == "" {
 		_, err = o.Text("sub")
 	}
 	if err != nil {
 		return nil, err
 	}
-	if o.Has("iss") && set.Issuer != i.issuer {
+	if o.Has("iss") && !claims.Is(o, "iss", i.issuer) {
+		if _, err := o.OptionalText("iss"); err != nil {
+			return nil, err
+		}
 		return nil, invalid(auth.ReasonIssuer, report.Cause("iss is not the configured issuer"))
 	}
 	if err := i.addressed(o, set.ClientID); err != nil {

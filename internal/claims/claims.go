@@ -68,29 +68,26 @@ func ForOne(o *strictjson.Object, names []string) (bool, error) {
 
 // A Set is what a document says of its caller, beside its dates.
 type Set struct {
-	Issuer, Subject, ClientID, TokenID string
-	ACR                                string
-	Scopes, Roles, AMR                 []string
-	AuthTime                           time.Time
-	Confirmation                       json.RawMessage // cnf, nil if absent
-	Actor                              *principal.Principal
+	Subject, ClientID, TokenID, ACR string
+	Scopes, Roles, AMR              []string
+	AuthTime                        time.Time
+	Confirmation                    json.RawMessage // cnf, nil if absent
+	Actor                           *principal.Principal
 }
 
-// Read reads the claims of an object. The roles are where rolesPath says, none
-// if it is "". All but iss and sub may be absent; an absent one is for the
-// caller to miss.
-func Read(o *strictjson.Object, rolesPath string) (s Set, err error) {
-	var errs [10]error
-	s.Issuer, errs[0] = o.OptionalText("iss")
-	s.Subject, errs[1] = o.OptionalText("sub")
-	s.AuthTime, errs[2] = date(o, "auth_time", math.Floor)
-	s.TokenID, errs[3] = o.OptionalText("jti")
-	s.ACR, errs[4] = o.OptionalText("acr")
-	s.AMR, errs[5] = o.List("amr")
-	s.Scopes, errs[6] = scopes(o)
-	s.Roles, errs[7] = roles(o, rolesPath)
-	s.ClientID, errs[8] = firstText(o, "client_id", "azp")
-	s.Actor, errs[9] = actors(o, s.Issuer, 1)
+// Read reads the claims of an object by that issuer. The roles are where
+// rolesPath says, none if it is "". An absent claim is for the caller to miss.
+func Read(o *strictjson.Object, rolesPath, issuer string) (s Set, err error) {
+	var errs [9]error
+	s.Subject, errs[0] = o.OptionalText("sub")
+	s.AuthTime, errs[1] = date(o, "auth_time", math.Floor)
+	s.TokenID, errs[2] = o.OptionalText("jti")
+	s.ACR, errs[3] = o.OptionalText("acr")
+	s.AMR, errs[4] = o.List("amr")
+	s.Scopes, errs[5] = scopes(o)
+	s.Roles, errs[6] = roles(o, rolesPath)
+	s.ClientID, errs[7] = firstText(o, "client_id", "azp")
+	s.Actor, errs[8] = actors(o, issuer, 1)
 	for _, err := range errs {
 		if err != nil {
 			return s, err

@@ -28,8 +28,8 @@ func TestRead(t *testing.T) {
 		fault             string
 	}{
 		{"nothing", `{}`, "", claims.Set{}, ""},
-		{"much", `{"iss":"i","sub":"s","client_id":"c","azp":"z","jti":"j","acr":"a","amr":["pwd","otp"],"scope":"r  w ","auth_time":7.9,"cnf":{"jkt":"x"},"act":{"sub":"p","client_id":"q"}}`, "", claims.Set{
-			Issuer: "i", Subject: "s", ClientID: "c", TokenID: "j", ACR: "a", AMR: []string{"pwd", "otp"}, Scopes: []string{"r", "w"},
+		{"much", `{"sub":"s","client_id":"c","azp":"z","jti":"j","acr":"a","amr":["pwd","otp"],"scope":"r  w ","auth_time":7.9,"cnf":{"jkt":"x"},"act":{"sub":"p","client_id":"q"}}`, "", claims.Set{
+			Subject: "s", ClientID: "c", TokenID: "j", ACR: "a", AMR: []string{"pwd", "otp"}, Scopes: []string{"r", "w"},
 			AuthTime: time.Unix(7, 0), Confirmation: []byte(`{"jkt":"x"}`), Actor: &principal.Principal{Issuer: "i", Subject: "p", ClientID: "q"},
 		}, ""},
 		{"scp list", `{"scp":["a b","","c"]}`, "", claims.Set{Scopes: []string{"a b", "c"}}, ""},
@@ -52,7 +52,7 @@ func TestRead(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := claims.Read(parse(t, tt.json), tt.roles)
+			got, err := claims.Read(parse(t, tt.json), tt.roles, "i")
 			switch {
 			case tt.fault != "":
 				if err == nil || err.Error() != tt.fault {

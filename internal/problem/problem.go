@@ -3,6 +3,7 @@
 package problem
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -28,59 +29,62 @@ type Extension struct {
 	Value any // must marshal
 }
 
-// body has the members in the order of RFC 9457 section 3.1.
-type body struct {
-	Type      string `json:"type"`
-	Title     string `json:"title"`
-	Status    int    `json:"status"`
-	Detail    string `json:"detail,omitempty"`
-	RequestID string `json:"request_id,omitempty"`
-}
-
 // Write answers r with p. Headers that describe another body are removed, the
 // others, such as challenges, stay.
 func Write(w http.ResponseWriter, r *http.Request, p Problem) {
 	b := p.encode(decision.RequestID(r.Context()))
 	h := w.Header()
-	for _, name := range []string{"Content-Encoding", "Content-Range", "Content-Language", "Content-Disposition", "Etag", "Last-Modified", "Trailer", "Accept-Ranges", "Expires"} {
-		h.Del(name)
+	for _, name := range [...]string{"Content-Encoding", "Content-Range", "Content-Language", "Content-Disposition", "Etag", "Last-Modified", "Trailer", "Accept-Ranges", "Expires"} {
+		delete(h, name) // in canonical form
 	}
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Content-Length", strconv.Itoa(len(b)))
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
+	values := [...]string{"application/problem+json", strconv.Itoa(len(b)), "no-store", "nosniff"} // of this answer alone
+	for i, name := range [...]string{"Content-Type", "Content-Length", "Cache-Control", "X-Content-Type-Options"} {
+		h[name] = values[i : i+1 : i+1]
+	}
 	w.WriteHeader(p.Status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(b) // the client is gone: nobody to tell
 	}
 }
 
-func (p Problem) encode(requestID string) []byte {
-	out := body{p.Type, p.Title, p.Status, p.Detail, requestID}
-	if out.Type == "" {
-		out.Type = "about:blank"
-	}
-	if out.Title == "" {
-		out.Title = http.StatusText(p.Status)
-	}
-	b, err := json.Marshal(out)
-	if err != nil { // strings and an int always marshal
-		return []byte("{}\n")
+// encode has the registered members in the order of RFC 9457 section 3.1.
+func (p *Problem) encode(requestID string) []byte {
+	b := make([]byte, 0, 256)
+	b = append(b, `{"type":`...)
+	b = appendText(b, cmp.Or(p.Type, "about:blank"))
+	b = append(b, `,"title":`...)
+	b = appendText(b, cmp.Or(p.Title, http.StatusText(p.Status)))
+	b = append(b, `,"status":`...)
+	b = strconv.AppendInt(b, int64(p.Status), 10)
+	for _, m := range [...]struct{ name, text string }{{`,"detail":`, p.Detail}, {`,"request_id":`, requestID}} {
+		if m.text != "" {
+			b = appendText(append(b, m.name...), m.text)
+		}
 	}
 	for _, e := range p.Extensions {
 		value, err := json.Marshal(e.Value)
 		if err != nil {
 			continue
 		}
-		name, err := json.Marshal(e.Name)
-		if err != nil {
-			continue
-		}
-		b = append(b[:len(b)-1], ',')
-		b = append(append(append(b, name...), ':'), value...)
-		b = append(b, '}')
+		b = appendText(append(b, ','), e.Name)
+		b = append(append(b, ':'), value...)
 	}
-	return append(b, '\n')
+	return append(b, '}', '\n')
+}
+
+// appendText appends s as JSON. Texts of ours hold nothing that would have to
+// be escaped; for all others there is encoding/json.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			text, err := json.Marshal(s)
+			if err != nil { // strings always marshal
+				return append(b, `""`...)
+			}
+			return append(b, text...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
 }
 
 // Status returns the status that err asks for with StatusCode() int, or
