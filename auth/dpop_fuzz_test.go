@@ -7,9 +7,12 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -116,7 +119,7 @@ func admittedByGolangJWT(proof string, now time.Time, want signer) error {
 func FuzzProof(f *testing.F) {
 	now := time.Unix(1_800_000_000, 0)
 	algs := []string{"ES256", "EdDSA", "RS256", "ES384", "ES512", "PS256"}
-	d := newDPoP(f, auth.DPoPConfig{})
+	d, strict := newDPoP(f, auth.DPoPConfig{}), newDPoP(f, auth.DPoPConfig{RequireNonce: true})
 	claims := proofClaims().with(object{"iat": now.Unix()})
 	for i, alg := range algs {
 		s := signerFor(alg)
@@ -134,7 +137,9 @@ func FuzzProof(f *testing.F) {
 		for _, proof := range []string{raw, encode(t, s, header, payload)} {
 			r := withProofs(proof)
 			err := auth.Prove(d, r, boundToken, s.jkt(t), now)
-			d.NextNonce(r)
+			if strict.NextNonce(r) == "" {
+				t.Errorf("DPoP takes the nonce of %s for its own", proof)
+			}
 			if err != nil {
 				if got := reason(err); got != auth.ReasonProof && got != auth.ReasonBinding {
 					t.Errorf("reason = %q (%v), want the proof's fault", got, err)
@@ -149,6 +154,47 @@ func FuzzProof(f *testing.F) {
 			}
 			if err := auth.Prove(d, r, boundToken, s.jkt(t), now.Add(2*time.Minute)); err == nil {
 				t.Error("DPoP admits the proof two minutes later")
+			}
+		}
+	})
+}
+
+// FuzzBinding: a request with a proof or a certificate is admitted under a cnf
+// that says no more and no less; one without is admitted under none.
+func FuzzBinding(f *testing.F) {
+	s, cert := signerFor("EdDSA"), certificate(f, "mine")
+	jkt, x5t := s.jkt(f), x5t(cert)
+	for _, seed := range []string{
+		`{"jkt":"` + jkt + `"}`, `{"x5t#S256":"` + x5t + `"}`, `{"jkt":"` + jkt + `","x5t#S256":"` + x5t + `"}`, `{}`, `null`, ``,
+		`{"jkt":"` + jkt + `","jkt":1}`, `{"JKT":"` + jkt + `"}`, `{"\u006akt":"` + jkt + `"}`, `{"jkt":"` + jkt + `","kid":"x"}`, `{"jwk":{}}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	b := auth.Binding{DPoP: newDPoP(f, auth.DPoPConfig{Replay: &replayStore{first: true}})}
+	f.Fuzz(func(t *testing.T, cnf []byte) {
+		if cnf == nil {
+			cnf = []byte{}
+		}
+		proof := s.proof(t, nil, nil)
+		for _, scheme := range []string{"DPoP", "Bearer"} {
+			naked := withProofs()
+			if b.Check(naked, scheme, boundToken, cnf) == nil {
+				t.Errorf("%s with %q is admitted without anything", scheme, cnf)
+			}
+			r := withProofs(proof)
+			r.TLS.PeerCertificates = []*x509.Certificate{cert}
+			if b.Check(r, scheme, boundToken, cnf) != nil {
+				continue
+			}
+			var m map[string]string
+			if err := json.Unmarshal(cnf, &m); err != nil {
+				t.Fatalf("%s with %q is admitted: %v", scheme, cnf, err)
+			}
+			rest := maps.Clone(m)
+			delete(rest, "jkt")
+			delete(rest, "x5t#S256")
+			if len(m) == 0 || len(rest) > 0 || (m["jkt"] == jkt) != (scheme == "DPoP") || m["x5t#S256"] != "" && m["x5t#S256"] != x5t {
+				t.Errorf("%s with %q is admitted", scheme, cnf)
 			}
 		}
 	})

@@ -719,6 +719,7 @@ func TestDPoPDate(t *testing.T) {
 			{name: "exp over", claims: object{"exp": now - 30}, want: auth.ReasonProof},
 			{name: "exp is text", claims: object{"exp": "x"}, want: auth.ReasonProof},
 			{name: "nbf to come", claims: object{"nbf": now + 31}, want: auth.ReasonProof},
+			{name: "nbf beyond an int64", claims: object{"nbf": 1e300}, want: auth.ReasonProof},
 			{name: "nbf is null", claims: object{"nbf": null}, want: auth.ReasonProof},
 		})
 		checkProofs(t, auth.DPoPConfig{MaxAge: 10 * time.Second, Leeway: time.Second}, []proofCase{
@@ -957,6 +958,7 @@ func TestDPoPNonce(t *testing.T) {
 		cfg := auth.DPoPConfig{RequireNonce: true, NonceKey: key}
 		s, d, twin, stranger := signerFor("ES256"), newDPoP(t, cfg), newDPoP(t, cfg), newDPoP(t, auth.DPoPConfig{RequireNonce: true})
 		clear(key) // they have their own copy
+		zeros := newDPoP(t, auth.DPoPConfig{RequireNonce: true, NonceKey: key})
 		nonce := d.Nonce()
 		for _, tt := range []struct {
 			name string
@@ -973,6 +975,7 @@ func TestDPoPNonce(t *testing.T) {
 			{"another tag", auth.ReasonNonce, nonce[:len(nonce)-4] + "AAAA"},
 			{"another time", auth.ReasonNonce, nonce[:8] + "AAA" + nonce[11:]},
 			{"a stranger's", auth.ReasonNonce, stranger.Nonce()},
+			{"one with a key of zeros", auth.ReasonNonce, zeros.Nonce()},
 			{"ours", "", nonce},
 			{"ours again", "", nonce},
 			{"another instance's", "", twin.Nonce()},

@@ -82,7 +82,7 @@ func splitCompact(s string) (parts [3]string, ok bool) {
 	for i := range len(s) {
 		switch c := s[i]; {
 		case c == '.':
-			if n == len(parts)-1 || i == start {
+			if n == len(parts)-1 {
 				return parts, false
 			}
 			parts[n], start = s[start:i], i+1
@@ -93,7 +93,7 @@ func splitCompact(s string) (parts [3]string, ok bool) {
 		}
 	}
 	parts[n] = s[start:]
-	return parts, n == len(parts)-1 && parts[n] != ""
+	return parts, n == len(parts)-1
 }
 
 // A proofKey is the key in a proof's header with the algorithm there.

@@ -29,12 +29,12 @@ const (
 type RedisConfig struct {
 	_ [0]func() // keyed literals only
 
-	// Do sends one command and returns its reply, an int64 or int for an
-	// integer. With go-redis it is
+	// Do sends one command, of strings and int64, and returns its reply, an
+	// int64 or int for an integer. It must return when ctx is done, which
+	// go-redis does with ContextTimeoutEnabled alone:
 	//
-	//	func(ctx context.Context, args ...any) (any, error) { return rdb.Do(ctx, args...).Result() }
-	//
-	// It must return when ctx is done. The arguments are strings and int64.
+	//	rdb := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
+	//	do := func(ctx context.Context, args ...any) (any, error) { return rdb.Do(ctx, args...).Result() }
 	Do func(ctx context.Context, args ...any) (any, error)
 
 	// Prefix begins every key. If empty, it is "gatehouse:". Services that
