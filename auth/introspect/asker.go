@@ -97,9 +97,6 @@ func (a *asker) ask(ctx context.Context, token string) (*verdict, error) {
 }
 
 func (a *asker) remembered(key digest) *verdict {
-	if a.ttl == 0 {
-		return nil
-	}
 	now := time.Now()
 	if v := a.known.get(key, now); v != nil {
 		return v
@@ -128,9 +125,7 @@ func (a *asker) takeOff(key digest, token string) (*flight, *auth.Error) {
 
 // pausing refuses to ask an endpoint that is down.
 func (a *asker) pausing() *auth.Error {
-	err := unavailable(report.Causef("not asked, for a moment ago: %s", report.Detail(a.down.Err)), nil)
-	err.RetryAfter = max(pause, time.Until(a.retryAt))
-	return err
+	return unavailable(report.Causef("not asked, for a moment ago: %s", report.Detail(a.down.Err)), nil)
 }
 
 func (a *asker) fly(f *flight, key digest, token string) {

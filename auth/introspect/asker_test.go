@@ -129,9 +129,10 @@ func TestFlood(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		edits object
+		every int // how seldom the token in use may be used
 	}{
-		{"refused tokens", object{"active": false}},
-		{"good tokens", nil},
+		{"refused tokens", object{"active": false}, 10_000},
+		{"good tokens", nil, 100},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -151,7 +152,7 @@ func TestFlood(t *testing.T) {
 			before := heap()
 			most := 0
 			for n := range flood {
-				if n%100 == 0 {
+				if n%tt.every == 0 {
 					ask(opaque)
 				}
 				ask(fmt.Sprintf("junk%d", rand.Uint64()))
@@ -421,6 +422,38 @@ func TestTurns(t *testing.T) {
 	})
 }
 
+// TestTurnsWhileDown: questions that wait for their turn when the endpoint goes
+// down are not asked, and say nothing of the endpoint.
+func TestTurnsWhileDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		h := newHouse(t, newIntrospector(t, s.config()))
+		var wg sync.WaitGroup
+		start := time.Now()
+		batch := func(name string, n int, want time.Duration) {
+			for k := range n {
+				wg.Go(func() {
+					if w := h.get(fmt.Sprintf("%s-%d", name, k)); w.Code != 503 || time.Since(start) != want {
+						t.Errorf("%s: status = %d after %v, want 503 after %v", name, w.Code, time.Since(start), want)
+					}
+				})
+			}
+		}
+		batch("asked", 32, 3*time.Second)
+		time.Sleep(2 * time.Second)
+		batch("waiting", 8, 3*time.Second)
+		time.Sleep(1500 * time.Millisecond)
+		wg.Wait()
+		if w := h.get("later"); w.Code != 503 || time.Since(start) != 3500*time.Millisecond {
+			t.Errorf("later: status = %d after %v, want 503 at once", w.Code, time.Since(start))
+		}
+		if n := s.count(""); n != 32 {
+			t.Errorf("asked %d times, want 32", n)
+		}
+	})
+}
+
 // TestStaleConnection: an endpoint that closes a connection which was idle is
 // asked again.
 func TestStaleConnection(t *testing.T) {
@@ -477,8 +510,10 @@ func TestClose(t *testing.T) {
 		if w := h.get(opaque); w.Code != 200 {
 			t.Errorf("remembered: status = %d, want 200", w.Code)
 		}
-		if w := h.get("new"); w.Code != 503 || h.detail() != "the Introspector is closed" {
-			t.Errorf("new: status = %d, %s, want 503", w.Code, h.detail())
+		for n := range 20 {
+			if w := h.get(fmt.Sprintf("new-%d", n)); w.Code != 503 || h.detail() != "the Introspector is closed" {
+				t.Errorf("new: status = %d, %s, want 503", w.Code, h.detail())
+			}
 		}
 	})
 }

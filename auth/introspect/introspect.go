@@ -351,6 +351,7 @@ func (i *Introspector) acceptable(token string) error {
 // admit checks, each time that a token is presented, who presents it and what
 // may have changed since it was asked about.
 func (i *Introspector) admit(r *http.Request, scheme, token string, v *verdict) error {
+	// The clock of the memory stands still while a machine sleeps.
 	if err := inTime(v.dates, time.Now(), i.leeway); err != nil {
 		return err
 	}

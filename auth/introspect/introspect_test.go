@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -432,6 +433,21 @@ func TestErrorsAreTheCallers(t *testing.T) {
 		}
 		e.Reason = "changed"
 	}
+	synctest.Test(t, func(t *testing.T) {
+		i := newIntrospector(t, newServer(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }).config())
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				_, err := i.Authenticate(request("Bearer " + opaque))
+				if e, ok := errors.AsType[*auth.Error](err); !ok || e.Reason != auth.ReasonUnavailable {
+					t.Errorf("error = %v", err)
+				} else {
+					e.Reason = "changed"
+				}
+			})
+		}
+		wg.Wait()
+	})
 }
 
 func TestNil(t *testing.T) {

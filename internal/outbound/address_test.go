@@ -197,6 +197,7 @@ func TestAllow(t *testing.T) {
 		{"through the network's own NAT64", outbound.Config{AllowPrivate: private}, "64:ff9b:1::10.1.2.3", true},
 		{"6to4 is not unpacked", outbound.Config{AllowPrivate: private}, "2002:a01:203::1", false},
 		{"IPv6", outbound.Config{AllowPrivate: private}, "fd00:1::1", true},
+		{"link-local, with its zone", outbound.Config{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("fe80::/64")}}, "fe80::1%eth0", true},
 		{"beside the network", outbound.Config{AllowPrivate: private}, "10.2.0.1", false},
 		{"beside the IPv6 network", outbound.Config{AllowPrivate: private}, "fd00:2::1", false},
 		{"loopback is not private", outbound.Config{AllowPrivate: private}, "127.0.0.1", false},
