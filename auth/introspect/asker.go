@@ -190,8 +190,8 @@ func (a *asker) land(f *flight, key digest, dead bool) {
 		}
 	}
 	after := a.down
-	close(f.landed)
 	a.mu.Unlock()
+	defer close(f.landed)
 	switch {
 	case before == nil && after != nil:
 		a.log.LogAttrs(a.life, slog.LevelError, "introspect: the endpoint is down",

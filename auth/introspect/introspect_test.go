@@ -480,6 +480,11 @@ func TestSecretsStayIn(t *testing.T) {
 	} else {
 		fmt.Fprintf(&out, "%+v %s", h.caller, h.caller.TokenID)
 	}
+	for _, i := range []*introspect.Introspector{i, i2} {
+		if err := i.Close(); err != nil { // it is printed down to its locks
+			t.Error(err)
+		}
+	}
 	cfg.Endpoint = "" // the user's own
 	encoded := base64.StdEncoding.EncodeToString([]byte("id-" + secret + ":" + secret))
 	for _, v := range []any{i, i2, *i2, cfg, cfg.Credentials, &cfg.Credentials, introspect.ClientSecret("", secret)} {
