@@ -474,7 +474,7 @@ func hasRealm(params string) bool {
 			quoted = !quoted
 		case !quoted && c == ',':
 			name = i + 1
-		case !quoted && c == '=' && strings.EqualFold(strings.Trim(params[name:i], " \t"), "realm"):
+		case c == '=' && strings.EqualFold(strings.Trim(params[name:i], " \t"), "realm"):
 			return true
 		}
 	}

@@ -1,0 +1,4 @@
+package mtls
+
+// IsSPIFFE is the check of a SPIFFE ID.
+var IsSPIFFE = isSPIFFE
