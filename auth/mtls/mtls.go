@@ -247,7 +247,7 @@ func check(cert *x509.Certificate, now time.Time) error {
 		return invalid(auth.ReasonNotYet, report.Causef("valid in %v", cert.NotBefore.Sub(now).Round(time.Second)))
 	case cert.IsCA || cert.KeyUsage&x509.KeyUsageCertSign != 0:
 		return invalid(ReasonCA, report.Cause("the certificate is a CA's"))
-	case cert.KeyUsage != 0 && cert.KeyUsage&x509.KeyUsageDigitalSignature == 0: // RFC 8446 section 4.4.2.3
+	case cert.KeyUsage != 0 && cert.KeyUsage&x509.KeyUsageDigitalSignature == 0: // RFC 5280 section 4.2.1.3
 		return invalid(ReasonUsage, report.Cause("its key usage lacks digitalSignature"))
 	case !slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageClientAuth):
 		return invalid(ReasonUsage, report.Cause("its extended key usage lacks clientAuth"))
