@@ -6,10 +6,9 @@
 // Each contestant is an http.Handler from end to end, set up as its README says
 // and, where that leaves a choice, in the cheapest way. All get the same
 // requests, and nothing is measured unless they give the same answers, or others
-// that are listed in the output. In each round every contestant is measured
-// once, in another order each time, by the CPU time of the process on one
-// processor; the least of the rounds counts. It exits with 1 if one of the goals
-// in goals.go is missed.
+// that are listed in the output. What counts is CPU time on one processor, the
+// least of all rounds; in a round the contestants of a row take turns, each time
+// in another order. It exits with 1 if one of the goals in goals.go is missed.
 package main
 
 import (
@@ -40,8 +39,8 @@ func main() {
 func run(args []string, out io.Writer) ([]string, error) {
 	flags := flag.NewFlagSet("authbench", flag.ContinueOnError)
 	flags.SetOutput(out)
-	rounds := flags.Int("rounds", 10, "how often each contestant is measured")
-	each := flags.Duration("time", 50*time.Millisecond, "for how long each time")
+	rounds := flags.Int("rounds", 10, "how many times everything is measured")
+	each := flags.Duration("time", 50*time.Millisecond, "for how long a contestant is measured in a round")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -57,62 +56,76 @@ func run(args []string, out io.Writer) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(out, "%s %s/%s, %s, the least of %d rounds of %v\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, clockName, *rounds, *each)
+	if _, err := fmt.Fprintf(
+		out, "%s %s/%s, %s, the least of %d rounds of %v\n\n",
+		runtime.Version(), runtime.GOOS, runtime.GOARCH, clockName, *rounds, *each,
+	); err != nil {
+		return nil, err
+	}
 	res, noise, err := field.measure(*rounds, *each)
 	if err != nil {
 		return nil, err
 	}
-	res.print(out)
-	fmt.Fprintf(out, "\nThe slowest round took %.2f times as long as the fastest one, in the median.\n", noise)
-	fmt.Fprintf(out, "\nHow they are set up:\n")
-	for _, c := range contestants {
-		fmt.Fprintf(out, "  %s: %s\n", c.name, c.setup)
-	}
-	fmt.Fprintf(out, "\nAnswers that differ:\n")
-	for _, d := range differences {
-		fmt.Fprintf(out, "  %s\n", d)
-	}
 	lost := judge(res)
-	fmt.Fprintf(out, "\nGoals:\n")
-	for _, g := range goals {
-		fmt.Fprintf(out, "  %s\n", g)
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if _, err := io.WriteString(table, res.table()); err != nil {
+		return nil, err
 	}
-	if len(lost) == 0 {
-		fmt.Fprintf(out, "All reached.\n")
+	if err := table.Flush(); err != nil {
+		return nil, err
 	}
-	for _, l := range lost {
-		fmt.Fprintf(out, "LOST: %s\n", l)
-	}
-	return lost, nil
+	_, err = io.WriteString(out, remarks(noise, differences, lost))
+	return lost, err
 }
 
-// print prints a table of all results, and one of what is to be compared with
-// the goals.
-func (res results) print(out io.Writer) {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	columns := []string{bareName}
+// table has all results, and what is to be compared with the goals, in cells
+// that end with a tab.
+func (res results) table() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "us (allocations)\t%s\t", bareName)
 	for _, c := range contestants {
-		columns = append(columns, c.name)
+		b.WriteString(c.name + "\t")
 	}
-	fmt.Fprintf(w, "us (allocations)\t%s\t\n", strings.Join(columns, "\t"))
 	for _, row := range rows {
 		for _, alg := range algNames {
-			fmt.Fprintf(w, "%s %s\t", row, alg)
-			for _, c := range columns {
-				if r, ok := res[key{row, alg, c}]; ok {
-					fmt.Fprintf(w, "%s (%.0f)", us(r.time), r.allocs)
-				}
-				fmt.Fprint(w, "\t")
+			fmt.Fprintf(&b, "\n%s %s\t%s\t", row, alg, res[key{row, alg, bareName}])
+			for _, c := range contestants {
+				fmt.Fprintf(&b, "%s\t", res[key{row, alg, c.name}])
 			}
-			fmt.Fprintln(w)
 		}
 	}
-	fmt.Fprintf(w, "\t\nover bare\tus\tof bare RS256\tallocations\tbest peer / cached\t\n")
+	b.WriteString("\n\t\nover bare\tus\tof bare RS256\tallocations\tbest peer / cached\t\n")
 	for _, alg := range algNames {
 		o := res.overhead(alg)
-		fmt.Fprintf(w, "%s\t%s\t%.3f\t%.0f\t%.1f\t\n", alg, us(o.time), o.ofRS256, o.allocs, res.speedup(alg))
+		fmt.Fprintf(&b, "%s\t%s\t%.3f\t%.0f\t%.1f\t\n", alg, us(o.time), o.ofRS256, o.allocs, res.speedup(alg))
 	}
-	_ = w.Flush()
+	return b.String()
+}
+
+func remarks(noise float64, differences, lost []string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nThe slowest round took %.2f times as long as the fastest one, in the median.\n", noise)
+	b.WriteString("\nHow they are set up:\n")
+	for _, c := range contestants {
+		fmt.Fprintf(&b, "  %s: %s\n", c.name, c.setup)
+	}
+	fmt.Fprintf(&b, "\nAnswers that differ:\n  %s\n", strings.Join(differences, "\n  "))
+	fmt.Fprintf(&b, "\nGoals:\n  %s\n", strings.Join(goals, "\n  "))
+	if len(lost) == 0 {
+		b.WriteString("All reached.\n")
+	}
+	for _, l := range lost {
+		fmt.Fprintf(&b, "LOST: %s\n", l)
+	}
+	return b.String()
+}
+
+// String is empty for what was not measured.
+func (r result) String() string {
+	if r.time == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s (%.0f)", us(r.time), r.allocs)
 }
 
 func us(d time.Duration) string {

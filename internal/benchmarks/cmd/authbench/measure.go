@@ -111,14 +111,15 @@ func (f *field) row(row string, alg *algorithm) []*cell {
 	return cells
 }
 
-// bursts are how many parts the time of a contestant in a round has: the least
-// of them counts, since what disturbs a machine is often shorter than a round.
-const bursts = 5
+// bursts are how many parts the time of a contestant in a round has. They
+// alternate with those of the others, and the shortest counts: what disturbs a
+// machine is often shorter than a round.
+const bursts = 10
 
 // measure also returns how many times as long the slowest round took as the
 // fastest one, in the median of all contestants and rows.
 func (f *field) measure(rounds int, each time.Duration) (res results, noise float64, err error) {
-	var table [][]*cell
+	table := make([][]*cell, 0, len(rows)*len(f.algs))
 	res = make(results)
 	for _, row := range rows {
 		for _, alg := range f.algs {
@@ -134,20 +135,14 @@ func (f *field) measure(rounds int, each time.Duration) (res results, noise floa
 	slowest := make(map[key]time.Duration)
 	for round := range rounds {
 		for _, cells := range table {
-			for i := range cells {
-				c := cells[(i+round)%len(cells)]
-				runtime.GC() // nobody pays for what the last one left
-				least := time.Duration(math.MaxInt64)
-				for range bursts {
-					least = min(least, elapsed(c.n, c.once)/time.Duration(c.n))
-				}
+			for k, least := range alternate(cells, round) {
+				res[k] = result{min(res[k].time, least), res[k].allocs}
+				slowest[k] = max(slowest[k], least)
+			}
+			for _, c := range cells {
 				if err := c.verify(); err != nil {
 					return nil, 0, err
 				}
-				r := res[c.key]
-				r.time = min(r.time, least)
-				res[c.key] = r
-				slowest[c.key] = max(slowest[c.key], least)
 			}
 		}
 	}
@@ -157,6 +152,22 @@ func (f *field) measure(rounds int, each time.Duration) (res results, noise floa
 	}
 	slices.Sort(ratios)
 	return res, ratios[len(ratios)/2], nil
+}
+
+// alternate measures the cells of a row for one round.
+func alternate(cells []*cell, round int) map[key]time.Duration {
+	least := make(map[key]time.Duration)
+	runtime.GC() // nobody pays for what the last row left
+	for burst := range bursts {
+		for i := range cells {
+			c := cells[(i+burst+round)%len(cells)]
+			d := elapsed(c.n, c.once) / time.Duration(c.n)
+			if before, ok := least[c.key]; !ok || d < before {
+				least[c.key] = d
+			}
+		}
+	}
+	return least
 }
 
 // elapsed returns how long f takes n times.
@@ -190,7 +201,6 @@ type writer struct {
 
 func newWriter() *writer { return &writer{header: make(http.Header)} }
 
-func (w *writer) Header() http.Header               { return w.header }
-func (w *writer) WriteHeader(status int)            { w.status = status }
-func (w *writer) Write(b []byte) (int, error)       { return len(b), nil }
-func (w *writer) WriteString(s string) (int, error) { return len(s), nil }
+func (w *writer) Header() http.Header         { return w.header }
+func (w *writer) WriteHeader(status int)      { w.status = status }
+func (w *writer) Write(b []byte) (int, error) { return len(b), nil }

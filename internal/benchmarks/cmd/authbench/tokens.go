@@ -40,11 +40,12 @@ const (
 	withoutExp     = "a token without exp"
 )
 
-var ( //nolint:gochecknoglobals // immutable
-	algNames   = []string{"HS256", "RS256", "ES256", "EdDSA"}
-	rows       = []string{admitted, malformed, wrongAlgorithm, unknownIssuer, expired, forged}
-	unmeasured = []string{noToken, withoutExp} // only asked
-)
+var algNames = []string{"HS256", "RS256", "ES256", "EdDSA"} //nolint:gochecknoglobals // immutable
+
+var rows = []string{admitted, malformed, wrongAlgorithm, unknownIssuer, expired, forged} //nolint:gochecknoglobals // immutable
+
+// unmeasured are only asked.
+var unmeasured = []string{noToken, withoutExp} //nolint:gochecknoglobals // immutable
 
 // An algorithm is one with a key, and what is signed with it.
 type algorithm struct {
