@@ -19,37 +19,42 @@ import (
 // Each broken token is refused, for the reason that it gives.
 func TestBroken(t *testing.T) {
 	t.Parallel()
-	for _, alg := range authtest.Algorithms() {
+	for _, alg := range []string{"ES256", "ES384", "ES512", "EdDSA", "PS384", "RS256"} {
 		t.Run(alg, func(t *testing.T) {
 			t.Parallel()
-			i := newIssuer(t, authtest.Config{Algorithm: alg})
-			s := newService(t, discoverer(t, i))
-			if w := s.get(i.Token(nil)); w.Code != http.StatusOK {
-				t.Fatalf("status of a good token = %d, want 200", w.Code)
-			}
-			names := make(map[string]bool)
-			for _, b := range i.Broken() {
-				if names[b.Name] {
-					t.Errorf("two tokens are called %q", b.Name)
-				}
-				names[b.Name] = true
-				w := s.get(b.Token)
-				want := http.StatusUnauthorized
-				if s.last.Status == http.StatusBadRequest && b.Reason == auth.ReasonMalformed {
-					want = http.StatusBadRequest
-				}
-				if w.Code != want || s.last.Reason != b.Reason {
-					t.Errorf("%s: status %d, reason %q (%s), want %d, %q", b.Name, w.Code, s.last.Reason, s.last.Detail, want, b.Reason)
-				}
-			}
-			if len(names) < 300 {
-				t.Errorf("there are %d tokens, want hundreds", len(names))
-			}
-			// Nor does any of them cost the issuer anything.
-			if discovery, jwks := i.Fetches(); discovery != 1 || jwks != 1 {
-				t.Errorf("%d fetches of the metadata and %d of the keys, want one of each", discovery, jwks)
-			}
+			synctest.Test(t, func(t *testing.T) { testBroken(t, alg) })
 		})
+	}
+}
+
+func testBroken(t *testing.T, alg string) {
+	t.Helper()
+	i := newIssuer(t, authtest.Config{Algorithm: alg})
+	s := newService(t, discoverer(t, i))
+	if w := s.get(i.Token(nil)); w.Code != http.StatusOK {
+		t.Fatalf("status of a good token = %d, want 200", w.Code)
+	}
+	names := make(map[string]bool)
+	for _, b := range i.Broken() {
+		if names[b.Name] {
+			t.Errorf("two tokens are called %q", b.Name)
+		}
+		names[b.Name] = true
+		w := s.get(b.Token)
+		want := http.StatusUnauthorized
+		if s.last.Status == http.StatusBadRequest && b.Reason == auth.ReasonMalformed {
+			want = http.StatusBadRequest
+		}
+		if w.Code != want || s.last.Reason != b.Reason {
+			t.Errorf("%s: status %d, reason %q (%s), want %d, %q", b.Name, w.Code, s.last.Reason, s.last.Detail, want, b.Reason)
+		}
+	}
+	if len(names) < 300 {
+		t.Errorf("there are %d tokens, want hundreds", len(names))
+	}
+	// Nor does any of them cost the issuer anything.
+	if discovery, jwks := i.Fetches(); discovery != 1 || jwks != 1 {
+		t.Errorf("%d fetches of the metadata and %d of the keys, want one of each", discovery, jwks)
 	}
 }
 

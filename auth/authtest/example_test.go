@@ -71,7 +71,8 @@ func ExampleIssuer() {
 	// 200
 }
 
-// A token that is bound to a key, and the proof that goes with it.
+// A token that is bound to a key is good with a proof by that key, and worth
+// nothing without.
 func ExampleProofKey() {
 	issuer, err := authtest.NewIssuer(authtest.Config{})
 	if err != nil {
@@ -79,14 +80,38 @@ func ExampleProofKey() {
 	}
 	defer issuer.Close()
 
+	dpop, err := auth.NewDPoP(auth.DPoPConfig{Origin: "https://api.test"})
+	if err != nil {
+		panic(err)
+	}
+	jwt, err := auth.NewJWT(auth.JWTConfig{
+		Issuers:    []auth.Issuer{{URL: issuer.URL(), Audience: []string{"api"}}},
+		HTTPClient: issuer.Client(),
+		DPoP:       dpop,
+	})
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = jwt.Close() }()
+	gate, err := auth.New(auth.Config{Authenticators: []auth.Authenticator{jwt}})
+	if err != nil {
+		panic(err)
+	}
+	service := gate.Handler(http.HandlerFunc(greet))
+
 	key := authtest.NewProofKey("")
 	token := issuer.Token(map[string]any{"cnf": key.Confirmation()})
-
-	r := httptest.NewRequest(http.MethodGet, "https://api.test/orders?page=2", http.NoBody)
-	r.Header.Set("Authorization", "DPoP "+token)
-	r.Header.Set("DPoP", key.Proof(r.Method, r.URL.String(), token, nil))
-	fmt.Println(len(r.Header))
-	// Output: 2
+	for _, authorization := range []string{"DPoP " + token, "Bearer " + token} {
+		r := httptest.NewRequest(http.MethodGet, "https://api.test/orders?page=2", http.NoBody)
+		r.Header.Set("Authorization", authorization)
+		r.Header.Set("DPoP", key.Proof(r.Method, r.URL.String(), token, nil))
+		w := httptest.NewRecorder()
+		service.ServeHTTP(w, r)
+		fmt.Println(w.Code)
+	}
+	// Output:
+	// 200
+	// 401
 }
 
 // Requests can fail in the ways that a network fails.
