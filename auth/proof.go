@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gatehouse-go/gatehouse/internal/report"
@@ -44,11 +43,11 @@ func (d *DPoP) prove(r *http.Request, accessToken, thumbprint string, now time.T
 	if len(values[0]) > maxProof {
 		return nil, badProof("%d bytes, want at most %d", len(values[0]), maxProof)
 	}
-	parts, ok := splitCompact(values[0])
-	if !ok {
+	c, err := split(values[0])
+	if err != nil {
 		return nil, badProof("the proof is not three parts of base64url")
 	}
-	k, err := d.proofKey(parts[0])
+	k, err := d.proofKey(c.header)
 	if err != nil {
 		return nil, err
 	}
@@ -57,17 +56,12 @@ func (d *DPoP) prove(r *http.Request, accessToken, thumbprint string, now time.T
 	if subtle.ConstantTimeCompare([]byte(k.thumbprint), []byte(thumbprint)) != 1 {
 		return nil, invalid(ReasonBinding, report.Cause("the proof's key is not the one that the token is bound to"))
 	}
-	signature, err := strict.DecodeString(parts[2])
-	if err != nil {
-		return nil, badProof("the signature is not base64url")
+	payload, signature, err := c.decode()
+	if err == nil {
+		err = c.verify(&k.key, signature)
 	}
-	signed := values[0][:len(parts[0])+1+len(parts[1])]
-	if k.verify(signed, signature) != nil {
-		return nil, badProof("the signature does not match")
-	}
-	payload, err := strict.DecodeString(parts[1])
 	if err != nil {
-		return nil, badProof("the payload is not base64url")
+		return nil, ofProof(err)
 	}
 	claims, err := strictjson.Members(payload)
 	if err != nil {
@@ -76,24 +70,10 @@ func (d *DPoP) prove(r *http.Request, accessToken, thumbprint string, now time.T
 	return d.checkClaims(claims, r, accessToken, thumbprint, now)
 }
 
-// splitCompact takes a JWS in compact form apart. Nothing in it is decoded.
-func splitCompact(s string) (parts [3]string, ok bool) {
-	n, start := 0, 0
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '.':
-			if n == len(parts)-1 {
-				return parts, false
-			}
-			parts[n], start = s[start:i], i+1
-			n++
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-		default:
-			return parts, false
-		}
-	}
-	parts[n] = s[start:]
-	return parts, n == len(parts)-1
+// ofProof makes a fault of a JWS one of a proof.
+func ofProof(err error) *Error {
+	e := classify(err)
+	return invalid(ReasonProof, e.Err)
 }
 
 // A proofKey is the key in a proof's header with the algorithm there.
@@ -108,32 +88,26 @@ func (d *DPoP) proofKey(part string) (proofKey, error) {
 	if err != nil {
 		return proofKey{}, badProof("the header is not base64url")
 	}
-	header, err := strictjson.Members(raw)
-	if err != nil {
+	var o strictjson.Object
+	if err := o.Parse(raw); err != nil {
 		return proofKey{}, invalid(ReasonProof, err)
 	}
-	typ, ok := proofText(header, "typ")
-	if !ok || !strings.EqualFold(typ, "dpop+jwt") && !strings.EqualFold(typ, "application/dpop+jwt") {
+	h, err := readHeader(&o)
+	if err != nil {
+		return proofKey{}, ofProof(err)
+	}
+	if h.typ != typeProof {
 		return proofKey{}, badProof("typ is not dpop+jwt")
 	}
-	for _, name := range [...]string{"crit", "b64"} {
-		if _, ok := header[name]; ok {
-			return proofKey{}, badProof("%s is not understood", name)
-		}
-	}
-	alg, ok := proofText(header, "alg")
-	if alg == "Ed25519" { // RFC 9864's name for the same algorithm
-		alg = "EdDSA"
-	}
-	a := d.algorithms[alg]
-	if !ok || a == nil {
+	a := d.algorithms[h.alg]
+	if a == nil {
 		return proofKey{}, badProof("alg is not one of Algorithms")
 	}
-	jwk, err := parseJWK(header["jwk"])
+	jwk, err := parseJWK(o.Get("jwk"))
 	if err != nil {
 		return proofKey{}, badProof("jwk is not a public key that is fit to verify with")
 	}
-	if !a.fits(jwk.value) || jwk.alg != "" && jwk.alg != alg {
+	if !a.fits(jwk.value) || jwk.alg != "" && jwk.alg != h.alg {
 		return proofKey{}, badProof("alg does not fit jwk")
 	}
 	return proofKey{newKey("", a, jwk.value), thumbprintOf(jwk.value)}, nil
@@ -229,8 +203,11 @@ func claimedNonce(r *http.Request) string {
 	if len(values) != 1 || len(values[0]) > maxProof {
 		return ""
 	}
-	parts, _ := splitCompact(values[0])
-	payload, err := strict.DecodeString(parts[1])
+	c, err := split(values[0])
+	if err != nil {
+		return ""
+	}
+	payload, _, err := c.decode()
 	if err != nil {
 		return ""
 	}
