@@ -133,7 +133,7 @@ type Config struct {
 	CacheTTL time.Duration
 
 	// CacheSize is how many good tokens, and how many refused ones, are
-	// remembered. If zero, it is 10,000 of each. A good one takes about 2 KiB,
+	// remembered. If zero, it is 10,000 of each. A good one takes about 1 KiB,
 	// more with large answers.
 	CacheSize int
 
