@@ -87,6 +87,8 @@ type Config struct {
 
 // A Client is registered with an [Issuer]. Its secret is not printed.
 type Client struct {
+	_ [0]func() // keyed literals only
+
 	Secret string
 	Scopes []string // that it may have; all of them if it asks for none in particular
 }

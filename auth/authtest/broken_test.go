@@ -58,10 +58,11 @@ func testBroken(t *testing.T, alg string) {
 	}
 }
 
-// With one key, a token needs no kid; with two it does.
+// With one key, a token needs no kid; with two it does. Nor do several audiences
+// make a difference.
 func TestBrokenWithSeveralKeys(t *testing.T) {
 	t.Parallel()
-	i := newIssuer(t, authtest.Config{})
+	i := newIssuer(t, authtest.Config{Audience: []string{"api", "billing"}})
 	one := len(i.Broken())
 	i.Rotate()
 	s := newService(t, verifier(t, i))
