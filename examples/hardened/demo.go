@@ -53,6 +53,7 @@ func printDemo(w io.Writer, d demo) error {
 		line(200, d.as(ann)+d.https("/orders")),
 		line(201, d.as(ann)+d.https("/orders")+post(`{"item":"tea","quantity":2,"note":"hi<script>alert(1)</script>"}`)),
 		line(200, d.as(eve)+d.https("/admin/orders")),
+		line(200, d.https("/readyz")),
 	)
 	section("Attack it:",
 		line(401, d.https("/orders")),

@@ -8,10 +8,12 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -29,6 +31,8 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/gatehouse-go/gatehouse/auth/authtest"
+	"github.com/gatehouse-go/gatehouse/examples/internal/trial"
 	"github.com/gatehouse-go/gatehouse/rbac"
 )
 
@@ -711,28 +715,134 @@ func TestCanaries(t *testing.T) {
 // status that stands at its end.
 func TestPrintedLines(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("curl"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip("there is no curl to run the printed lines with")
-	}
 	s := start(t)
-	n := 0
-	for _, line := range s.banner {
-		line = strings.TrimSpace(line)
-		if !strings.HasPrefix(line, "curl ") {
-			continue
+	trial.Curl(t, strings.Join(s.banner, "\n"), 10)
+}
+
+// startIssuer serves an OpenID Connect issuer, and returns it with the file of
+// its authority, for https.
+func startIssuer(t *testing.T, scheme string) (*authtest.Issuer, string) {
+	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
+	issuer, err := authtest.NewIssuer(authtest.Config{URL: scheme + "://" + server.Listener.Addr().String(), Audience: []string{"shop-orders"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(issuer.Close)
+	server.Config.Handler = issuer.Handler()
+	t.Cleanup(server.Close)
+	if scheme == "http" {
+		server.Start()
+		return issuer, ""
+	}
+	server.StartTLS()
+	file := filepath.Join(t.TempDir(), "issuer.pem")
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(file, ca, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return issuer, file
+}
+
+// TestOutsideIssuer wants tokens of an issuer that the flags name to count
+// beside the service's own, each by their own keys, and an outage of the issuer
+// to stop nobody else.
+func TestOutsideIssuer(t *testing.T) {
+	t.Parallel()
+	issuer, ca := startIssuer(t, "https")
+	issuer.Intercept(func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	})
+	s := start(
+		t, "-oidc-issuer", issuer.URL(), "-oidc-audience", "shop-orders", "-oidc-roles", "realm_access.roles",
+		"-oidc-ca", ca, "-oidc-allow-private", "10.1.0.0/16,127.0.0.1/32",
+	)
+	own := s.login(t, "ann")
+	with := func(edits map[string]any) string {
+		claims := map[string]any{"realm_access": map[string]any{"roles": []string{"offline_access", "customer"}}}
+		maps.Copy(claims, edits)
+		return "Bearer " + issuer.Token(claims)
+	}
+
+	// The issuer is down.
+	a := s.do(t, http.MethodGet, "/orders", "", "Authorization", with(nil))
+	if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+		t.Errorf("without keys: status = %d, Retry-After = %q, want 503 and a time", a.status, a.header.Get("Retry-After"))
+	}
+	l := s.line(t, a.header.Get("X-Request-Id"))
+	if last := l.Decisions[len(l.Decisions)-1]; last.Layer != "auth" || last.Reason != "unavailable" || l.Principal != nil {
+		t.Errorf("without keys the trail has %+v", l)
+	}
+	if a := s.do(t, http.MethodGet, "/readyz", ""); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+		t.Errorf("/readyz without keys: status = %d, Retry-After = %q, want 503 and a time", a.status, a.header.Get("Retry-After"))
+	}
+	if a := s.do(t, http.MethodGet, "/healthz", ""); a.status != http.StatusOK {
+		t.Errorf("/healthz without keys: status = %d, want 200", a.status)
+	}
+	a = s.do(t, http.MethodGet, "/orders", "", "Authorization", own)
+	if a.status != http.StatusOK {
+		t.Errorf("a token of the service's own without the issuer's keys: status = %d, want 200", a.status)
+	}
+	ann := s.line(t, a.header.Get("X-Request-Id")).Principal.Subject
+
+	// It is back.
+	issuer.Intercept(nil)
+	for tries := 0; s.do(t, http.MethodGet, "/readyz", "").status != http.StatusOK; tries++ {
+		if tries == 100 {
+			t.Fatal("/readyz does not get ready")
 		}
-		n++
-		want := line[strings.LastIndex(line, "# ")+2:]
-		out, err := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(line, "curl ", "curl -s -o /dev/null -w '%{http_code}' ", 1)).CombinedOutput()
-		if got := string(out); err != nil || !strings.HasSuffix(got, want) {
-			t.Errorf("%s\nprinted %.300s, %v", line, got, err)
+		time.Sleep(300 * time.Millisecond)
+	}
+	const newOrder = `{"item":"tea","quantity":1}`
+	if a = s.do(t, http.MethodPost, "/orders", newOrder, "Authorization", with(nil)); a.status != http.StatusCreated {
+		t.Errorf("status = %d, want 201: %s", a.status, a.body)
+	}
+	if p := s.line(t, a.header.Get("X-Request-Id")).Principal; p == nil || p.Issuer != issuer.URL() || p.Subject != "alice" {
+		t.Errorf("the trail has the principal %+v, want alice of %s", p, issuer.URL())
+	}
+	// The service's own ann is another than the issuer's, whatever both are called.
+	if a := s.do(t, http.MethodGet, "/orders", "", "Authorization", with(map[string]any{"sub": ann})); a.status != http.StatusOK || strings.TrimSpace(a.body) != "[]" {
+		t.Errorf("status = %d, want 200 and no order: %s", a.status, a.body)
+	}
+
+	good := with(nil)
+	claims := map[string]any{"iss": issuerName, "aud": audience, "sub": ann, "roles": []string{"admin"}, "exp": time.Now().Add(time.Hour).Unix()}
+	header, rest, _ := strings.Cut(good, ".")
+	_, signature, _ := strings.Cut(rest, ".")
+	admin := base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"` + issuer.URL() + `","aud":"shop-orders","sub":"alice","exp":9999999999,"realm_access":{"roles":["admin"]}}`))
+	for _, tt := range []struct {
+		name, path, token string
+		status            int
+		layer, reason     string
+	}{
+		{"for another service", "/orders", with(map[string]any{"aud": "shop-invoices"}), 401, "auth", "audience"},
+		{"for this service by the name that its own tokens have", "/orders", with(map[string]any{"aud": audience}), 401, "auth", "audience"},
+		{"tampered with", "/orders", header + "." + admin + "." + signature, 401, "auth", "signature"},
+		{"expired", "/orders", with(map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}), 401, "auth", "expired"},
+		{"of another issuer", "/orders", with(map[string]any{"iss": "https://id.example.com"}), 401, "auth", "issuer"},
+		{"the service's own, by the issuer's key", "/orders", "Bearer " + issuer.Sign(nil, claims), 401, "auth", "key"},
+		{"the service's own, by the issuer's key under its name", "/orders", "Bearer " + issuer.Sign(map[string]any{"kid": keyID}, claims), 401, "auth", "algorithm"},
+		{"without a role", "/orders", with(map[string]any{"realm_access": nil}), 403, "rbac", "permission"},
+		{"with a role where nobody looks", "/orders", with(map[string]any{"realm_access": nil, "roles": []string{"admin"}}), 403, "rbac", "permission"},
+		{"on an admin route", "/admin/orders", good, 403, "rbac", "permission"},
+	} {
+		a := s.do(t, http.MethodGet, tt.path, "", "Authorization", tt.token)
+		l := s.line(t, a.header.Get("X-Request-Id"))
+		if last := l.Decisions[len(l.Decisions)-1]; a.status != tt.status || last.Layer != tt.layer || last.Effect != "deny" || last.Reason != tt.reason {
+			t.Errorf("a token %s: status = %d, the trail says %+v, want %s to deny for %s with %d", tt.name, a.status, last, tt.layer, tt.reason, tt.status)
 		}
 	}
-	if n < 10 {
-		t.Errorf("%d curl lines were printed", n)
+}
+
+// TestOutsideIssuerNearby wants an issuer on this machine to do without a
+// certificate, where the flag says so.
+func TestOutsideIssuerNearby(t *testing.T) {
+	t.Parallel()
+	issuer, _ := startIssuer(t, "http")
+	s := start(t, "-oidc-issuer", issuer.URL(), "-oidc-audience", "shop-orders", "-oidc-roles", "roles", "-oidc-insecure-loopback")
+	token := "Bearer " + issuer.Token(map[string]any{"roles": []string{"customer"}})
+	if a := s.do(t, http.MethodGet, "/orders", "", "Authorization", token); a.status != http.StatusOK {
+		t.Errorf("status = %d, want 200: %s", a.status, a.body)
 	}
 }
 
@@ -787,11 +897,36 @@ func TestDatabase(t *testing.T) {
 // TestMistakes wants a start with wrong flags to end with what is wrong.
 func TestMistakes(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"-per-address", "many"}, {"-https", "nowhere"}, {"-db", "/nonexistent/x"}} {
-		args = append([]string{"-https", "127.0.0.1:0", "-http", "127.0.0.1:0"}, args...)
+	empty := filepath.Join(t.TempDir(), "empty.pem")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	outside := func(args ...string) []string {
+		return append([]string{"-oidc-issuer", "https://id.example.com", "-oidc-audience", "orders"}, args...)
+	}
+	for _, tt := range []struct {
+		args []string
+		want string // in the error
+	}{
+		{[]string{"-per-address", "many"}, "many"},
+		{[]string{"-https", "nowhere"}, "nowhere"},
+		{[]string{"-db", "/nonexistent/x"}, "unable to open"},
+		{[]string{"-oidc-issuer", "https://id.example.com"}, "Audience is empty"},
+		{[]string{"-oidc-audience", "orders"}, "URL is empty"},
+		{[]string{"-oidc-issuer", "http://id.example.com", "-oidc-audience", "orders"}, "want https"},
+		{[]string{"-oidc-issuer", "https://10.1.2.3", "-oidc-audience", "orders"}, "private"},
+		{[]string{"-oidc-issuer", "https://10.1.2.3", "-oidc-audience", "orders", "-oidc-allow-private", "10.2.0.0/16"}, "private"},
+		{[]string{"-oidc-issuer", "https://localhost", "-oidc-audience", "orders"}, "on this machine"},
+		{[]string{"-oidc-issuer", "http://localhost", "-oidc-audience", "orders"}, "want https"},
+		{outside("-oidc-allow-private", "here"), "-oidc-allow-private"},
+		{outside("-oidc-roles", "realm_access..roles"), "RolesClaim"},
+		{outside("-oidc-ca", "/nonexistent/ca.pem"), "-oidc-ca"},
+		{outside("-oidc-ca", empty), "-oidc-ca: no certificate"},
+	} {
+		args := append([]string{"-https", "127.0.0.1:0", "-http", "127.0.0.1:0"}, tt.args...)
 		var out, errout bytes.Buffer
-		if err := run(t.Context(), args, &out, &errout, nil); err == nil || err.Error() == "" {
-			t.Errorf("%v: no error", args)
+		if err := run(t.Context(), args, &out, &errout, nil); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%v: error = %v, want one with %q", tt.args, err, tt.want)
 		}
 	}
 }

@@ -8,6 +8,12 @@
 // log in with a password, get a short-lived token and create, list, read and
 // change their own orders; an admin sees everybody's. service.go is the
 // wiring, orders.go and login.go are the handlers, store.go is the SQL.
+//
+// Beside its own tokens it accepts those of an OpenID Connect issuer, whose
+// users need a role that policy.json knows (oidc.go):
+//
+//	go run -C examples ./hardened -oidc-issuer https://id.example.com/realms/shop \
+//		-oidc-audience orders -oidc-roles realm_access.roles
 package main
 
 import (
@@ -18,14 +24,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/gatehouse-go/gatehouse/examples/internal/local"
 	"github.com/gatehouse-go/gatehouse/tlsredirect"
 )
 
@@ -49,34 +54,26 @@ func run(ctx context.Context, args []string, out, errout io.Writer, more func(*s
 	database := flags.String("db", ":memory:", "path of the SQLite database")
 	perAddress := flags.String("per-address", "300 per minute", "requests from one address")
 	perUser := flags.String("per-user", "120 per minute", "requests of one user")
+	var oidc outside
+	oidc.register(flags)
 	verbose := flags.Bool("v", false, "log each refusal, and the trail too")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 
-	https, err := listen(ctx, *httpsAddr)
+	https, err := local.Listen(ctx, *httpsAddr)
 	if err != nil {
 		return err
 	}
-	plain, err := listen(ctx, *plainAddr)
+	plain, err := local.Listen(ctx, *plainAddr)
 	if err != nil {
 		return errors.Join(err, https.Close())
 	}
-
-	// The authority's certificate is all that goes to disk, for curl.
-	certificate, ca, err := newCertificate()
+	host, err := local.NewHost("hardened")
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "hardened-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	caFile := filepath.Join(dir, "ca.pem")
-	if err := os.WriteFile(caFile, ca, 0o600); err != nil {
-		return err
-	}
+	defer func() { err = errors.Join(err, host.Close()) }()
 
 	// The trail has the refusals already; the log has what needs somebody.
 	level := slog.LevelWarn
@@ -84,10 +81,10 @@ func run(ctx context.Context, args []string, out, errout io.Writer, more func(*s
 		level = slog.LevelInfo
 	}
 	log := slog.New(slog.NewTextHandler(errout, &slog.HandlerOptions{Level: level}))
-	port := https.Addr().(*net.TCPAddr).Port
+	port := local.Port(https)
 	s, err := newService(ctx, config{
 		database: *database, httpsPort: port, trail: out, log: log,
-		perAddress: *perAddress, perUser: *perUser, verbose: *verbose,
+		perAddress: *perAddress, perUser: *perUser, oidc: oidc, verbose: *verbose,
 		more: more,
 	})
 	if err != nil {
@@ -98,29 +95,14 @@ func run(ctx context.Context, args []string, out, errout io.Writer, more func(*s
 		return err
 	}
 
-	if err := printDemo(out, demo{ca: caFile, httpsPort: port, plainPort: plain.Addr().(*net.TCPAddr).Port}); err != nil {
+	if err := printDemo(out, demo{ca: host.CAFile, httpsPort: port, plainPort: local.Port(plain)}); err != nil {
 		return err
 	}
 	settings := tlsredirect.TLSConfig(tlsredirect.Intermediate)
-	settings.Certificates = []tls.Certificate{certificate}
+	settings.Certificates = []tls.Certificate{host.Certificate}
 	return tlsredirect.Run(ctx, tlsredirect.Server{
 		Handler: s.handler, Listener: https, TLS: settings,
 		PlainHandler: s.plain, PlainListener: plain,
 		Logger: log,
 	})
-}
-
-// listen takes a free port where the wanted one is taken: what to try is
-// printed with the port that it became.
-func listen(ctx context.Context, addr string) (net.Listener, error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", addr)
-	if err == nil || !errors.Is(err, syscall.EADDRINUSE) {
-		return l, err
-	}
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, err
-	}
-	return lc.Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
 }

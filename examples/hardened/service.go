@@ -14,6 +14,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/gatehouse-go/gatehouse/audit"
+	"github.com/gatehouse-go/gatehouse/audit/decision"
 	"github.com/gatehouse-go/gatehouse/auth"
 	"github.com/gatehouse-go/gatehouse/ratelimit"
 	"github.com/gatehouse-go/gatehouse/rbac"
@@ -35,6 +36,9 @@ type config struct {
 
 	// Limits, in ratelimit's notation.
 	perAddress, perUser string
+
+	// oidc is an issuer whose tokens are accepted beside the service's own.
+	oidc outside
 
 	// verbose has the trail and each refusal in the log, too.
 	verbose bool
@@ -60,6 +64,7 @@ type service struct {
 	guesses             *ratelimit.Limiter // wrong passwords for one account from one address
 	allGuesses          *ratelimit.Limiter // wrong passwords for one account from anywhere
 
+	jwt    *auth.JWT
 	gate   *auth.Gate
 	policy *rbac.Policy
 	input  *validate.Validator
@@ -74,14 +79,14 @@ func newService(ctx context.Context, cfg config) (_ *service, err error) {
 		return nil, err
 	}
 	// All mistakes of all parts at once.
-	if err := errors.Join(s.makeEdge(cfg), s.makeLimits(cfg), s.makeAccess(), s.makeInput()); err != nil {
+	if err := errors.Join(s.makeEdge(cfg), s.makeLimits(cfg), s.makeAccess(cfg), s.makeInput()); err != nil {
 		return nil, err
 	}
 	if s.trail, err = newTrail(cfg); err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.jwt.Close())
 	}
 	if s.store, err = openStore(ctx, cfg.database); err != nil {
-		return nil, errors.Join(err, s.trail.Close())
+		return nil, errors.Join(err, s.trail.Close(), s.jwt.Close())
 	}
 	router := s.routes()
 	if cfg.more != nil {
@@ -143,21 +148,25 @@ func (s *service) makeLimits(cfg config) (err error) {
 }
 
 // makeAccess: who is calling, and may they? Whoever holds a token that this
-// service signed; what the role in it may do is in policy.json.
-func (s *service) makeAccess() error {
+// service signed, or the outside issuer; what the role in it may do is in
+// policy.json.
+func (s *service) makeAccess(cfg config) error {
 	publicKey, signingKey, err := newSigningKey()
 	if err != nil {
 		return err
 	}
 	s.signingKey = signingKey
-	jwt, err := auth.NewJWT(auth.JWTConfig{Issuers: []auth.Issuer{{
+	tokens := auth.JWTConfig{Logger: s.log, Issuers: []auth.Issuer{{
 		URL: issuerName, Audience: []string{audience}, RolesClaim: "roles",
 		Keys: auth.PublicKeys(map[string]crypto.PublicKey{keyID: publicKey}),
-	}}})
-	if err != nil {
+	}}}
+	if err := cfg.oidc.addTo(&tokens); err != nil {
 		return err
 	}
-	if s.gate, err = auth.New(auth.Config{Authenticators: []auth.Authenticator{jwt}, Realm: "orders", Logger: s.log}); err != nil {
+	if s.jwt, err = auth.NewJWT(tokens); err != nil {
+		return err
+	}
+	if s.gate, err = auth.New(auth.Config{Authenticators: []auth.Authenticator{s.jwt}, Realm: "orders", Logger: s.log}); err != nil {
 		return err
 	}
 	doc, err := rbac.ParseDocument(policyDocument)
@@ -188,6 +197,7 @@ func (s *service) routes() chi.Router {
 	r.With(rbac.Public("says that the process lives")).Get("/healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
+	r.With(rbac.Public("says whether the process can do its work")).Get("/readyz", s.ready)
 	// The limits on guesses need the account's name, which is in the body.
 	r.With(rbac.Public("who logs in has no token yet"), s.logins.Handler, validate.Body[credentials](s.input), s.guesses.Handler, s.allGuesses.Handler).
 		Post("/login", s.login)
@@ -203,12 +213,25 @@ func (s *service) routes() chi.Router {
 	return r
 }
 
+// ready is for load balancers: traffic should wait for the keys of the outside
+// issuer. Without them its tokens are answered with 503 while the service's own
+// work; once fetched, they stay of use for a day without the issuer. The log
+// says why they are not there.
+func (s *service) ready(w http.ResponseWriter, r *http.Request) {
+	if err := s.jwt.Ready(r.Context()); err != nil {
+		w.Header().Set("Retry-After", "5")
+		s.deny(w, r, decision.Decision{Layer: "service", Reason: "unready", Status: http.StatusServiceUnavailable}, "The keys of an issuer are not there yet.")
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+}
+
 // close ends the service after its listeners, so that the trail has the last
 // request.
 func (s *service) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	return errors.Join(s.trail.Shutdown(ctx), s.store.close())
+	return errors.Join(s.trail.Shutdown(ctx), s.store.close(), s.jwt.Close())
 }
 
 // headers are for every answer, refusals included.
