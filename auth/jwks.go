@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strings"
 
 	"github.com/gatehouse-go/gatehouse/internal/strictjson"
 )
@@ -118,6 +119,11 @@ func parseJWK(doc []byte) (rawKey, error) {
 	}
 	if raw.alg == "Ed25519" {
 		raw.alg = "EdDSA"
+	}
+	// Entra ID publishes the keys of all its tenants together, and says of which
+	// issuer each is, with {tenantid} where it is of any.
+	if issuer, ok := strictjson.Text(o.Get("issuer")); ok && !strings.Contains(issuer, tenantVariable) {
+		raw.issuer = issuer
 	}
 	switch kty {
 	case "RSA":

@@ -540,7 +540,7 @@ func (j *JWT) prove(ctx context.Context, token string) (*proven, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.verify(k, signature); err != nil {
+	if err := iss.verify(&c, k, signature); err != nil {
 		return nil, err
 	}
 	if !known {
@@ -560,7 +560,7 @@ func (j *JWT) prove(ctx context.Context, token string) (*proven, error) {
 			if k, err = fresh.find(h); err != nil {
 				return nil, refuseKey(err)
 			}
-			if err := c.verify(k, signature); err != nil {
+			if err := iss.verify(&c, k, signature); err != nil {
 				return nil, err
 			}
 			keys = fresh
@@ -612,6 +612,14 @@ func (j *JWT) key(ctx context.Context, iss *issuer, h header, o *strictjson.Obje
 		}
 		return iss.named(o)
 	})
+}
+
+// verify checks a signature with a key of the issuer's own.
+func (iss *issuer) verify(c *compact, k *key, signature []byte) error {
+	if k.issuer != "" && k.issuer != iss.url {
+		return invalid(ReasonKey, report.Cause("the key is another issuer's"))
+	}
+	return c.verify(k, signature)
 }
 
 // named refuses a token of another issuer.

@@ -82,18 +82,20 @@ var algorithms = func() map[string]*algorithm { //nolint:gochecknoglobals // imm
 type key struct {
 	kid    string
 	alg    string
+	issuer string // "": any that shares the set
 	verify verifier
 }
 
 func newKey(kid string, a *algorithm, value any) key {
-	return key{kid, a.name, a.verifier(value)}
+	return key{kid: kid, alg: a.name, verify: a.verifier(value)}
 }
 
 // A rawKey is a key as its source has it.
 type rawKey struct {
-	kid   string
-	alg   string // "": the source does not say
-	value any
+	kid    string
+	alg    string // "": the source does not say
+	issuer string // "": any that shares the source
+	value  any
 }
 
 // A KeySource describes where an issuer's keys come from. Its zero value is
@@ -229,6 +231,7 @@ func newKeySet(raws []rawKey, allowed []string) (*keySet, []error) {
 			continue
 		}
 		k := newKey(raw.kid, a, raw.value)
+		k.issuer = raw.issuer
 		if raw.kid != "" {
 			set.named[raw.kid] = &k
 			continue

@@ -394,6 +394,7 @@ func TestProvidersOtherTokens(t *testing.T) {
 		{"another tenant of Entra", "entra-v2", edited("entra-v2", "user.json", object{"iss": "https://login.microsoftonline.com/11111111-2222-4333-8444-555555555555/v2.0", "tid": "11111111-2222-4333-8444-555555555555"}), auth.ReasonIssuer},
 		{"another tenant of Entra in tid alone", "entra-v2", edited("entra-v2", "user.json", object{"tid": "11111111-2222-4333-8444-555555555555"}), auth.ReasonIssuer},
 		{"Entra's template itself", "entra-v2", edited("entra-v2", "user.json", object{"iss": "https://login.microsoftonline.com/{tenantid}/v2.0"}), auth.ReasonIssuer},
+		{"an Entra tenant by the key of personal accounts", "entra-v2", personalToken, auth.ReasonKey},
 		{"Entra v1.0 for v2.0", "entra-v2", sample("entra-v1", "user.json"), auth.ReasonIssuer},
 		{"Entra v2.0 for v1.0", "entra-v1", sample("entra-v2", "user.json"), auth.ReasonIssuer},
 		{"Entra's token for Graph", "entra-v1", graphToken, auth.ReasonSignature},
@@ -440,6 +441,19 @@ func edited(dir, name string, edits object) func(*testing.T) string {
 		t.Helper()
 		return readToken(t, dir, name).edit(t, edits).signed(t, dir, testOnly)
 	}
+}
+
+// personalToken says that it is of our tenant, and is signed with the key that
+// Entra publishes beside for personal accounts alone.
+func personalToken(t *testing.T) string {
+	t.Helper()
+	token := readToken(t, "entra-v2", "user.json")
+	var header object
+	if err := json.Unmarshal(token.Header, &header); err != nil {
+		t.Fatal(err)
+	}
+	token.Header = json.RawMessage(header.with(object{"kid": "oUAfcYzAdTmcY24wPmMnW36fi3g"}).json(t))
+	return token.signed(t, "entra-v2", "test-only-private-key-of-personal-accounts.pem")
 }
 
 // graphToken is for Microsoft's own services, which alone can verify it: what
