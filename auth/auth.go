@@ -5,39 +5,59 @@
 // Authenticator for bearer tokens (RFC 6750, RFC 7519, RFC 8725).
 //
 //	jwt, err := auth.NewJWT(auth.JWTConfig{Issuers: []auth.Issuer{{
-//		URL:      "https://id.example.com",
+//		URL:      "https://id.example.com", // its metadata says where its keys are
 //		Audience: []string{"orders"},
-//		Keys:     auth.PEM("2026-11", publicKey),
 //	}}})
 //	…
+//	defer jwt.Close()
 //	gate, err := auth.New(auth.Config{Authenticators: []auth.Authenticator{jwt}})
 //	…
-//	mux.Handle("GET /orders", gate.Handler(http.HandlerFunc(list)))
+//	mux.Handle("GET /orders", gate.Handler(gate.RequireScope("orders:read")(http.HandlerFunc(list))))
 //
-// Handlers read the caller with [principal.FromContext].
+// Handlers read the caller with [principal.FromContext]. What to set for
+// Keycloak, Entra ID, Okta, Auth0, Cognito and Google is in
+// testdata/providers/README.md.
+//
+// # The parts
+//
+//   - Keys: [Issuer.Keys] is discovery when it is zero; [JWKS] a fixed place;
+//     [StaticJWKS], [PEM], [PublicKeys] and [Secret] are keys at hand. How keys
+//     are fetched and kept up to date stands with [JWT].
+//   - Tokens bound to a key: [DPoP] (RFC 9449), client certificates (RFC 8705).
+//   - Tokens taken back: [Revocations] and [RedisRevocations].
+//   - Step-up: [Gate.RequireScope] (RFC 6750), [Gate.RequireRecent] (RFC 9470).
+//   - Metadata for clients: [Resource] (RFC 9728), which the Model Context
+//     Protocol asks for.
+//   - Other callers, each an Authenticator: auth/introspect for opaque tokens
+//     (RFC 7662), auth/apikey, auth/basic and auth/mtls for services.
+//   - Tests of your own: auth/authtest.
 //
 // # What it protects against
 //
-// Missing, doubled, malformed, expired, forged and foreign credentials;
-// algorithm confusion (each key has one algorithm, and the token's header
-// chooses neither), tokens for another service or another purpose, claims that
-// are doubled or differ in case, tokens bound to a key that the caller did not
-// prove to hold. Every refusal is an answer by RFC 6750 that says no more than
-// that RFC asks for; why it was refused is in the audit trail and the log.
+// Missing, doubled, malformed, expired, forged and foreign credentials, also two
+// kinds of them in one request; algorithm confusion (each key has one algorithm,
+// and the token's header chooses neither), tokens for another service or another
+// purpose, claims that are doubled or differ in case alone, weak and malformed
+// keys, tokens bound to a key that the caller did not prove to hold, keys that
+// were withdrawn. Tokens cannot make it fetch what their sender likes, nor more
+// often than a few times a minute. Every refusal is an answer by RFC 6750 that
+// says no more than that RFC asks for; why it was refused is in the audit trail
+// and the log, in a closed set of Reasons.
 //
 // # What it does not
 //
 // It does not decide what a caller may do (package rbac), does not slow down
 // guessing (package ratelimit), and keeps no sessions. A bearer token in the
-// wrong hands is a valid token: keep lifetimes short, and keep tokens off
-// plain HTTP (package tlsredirect).
+// wrong hands is a valid token: keep lifetimes short, bind tokens to keys, and
+// keep them off plain HTTP (package tlsredirect). It issues no tokens. Encrypted
+// tokens (JWE) and the JSON serializations of JWS are refused.
 //
 // # Where it stands
 //
 // Behind whatever needs no caller (audit, tlsredirect, the limit by address),
 // before everything that does (the limit by principal, rbac). Mount it on
 // routes or groups rather than exempting paths by name. CORS preflights carry
-// no credentials: answer them outside.
+// no credentials: answer them outside, and so the metadata.
 package auth
 
 import (
