@@ -307,9 +307,13 @@ func (g *Gate) handler(next http.Handler, optional bool) http.Handler {
 			return
 		}
 		g.report.Decision(ctx, d)
-		pass.With(context.WithValue(ctx, admissionKey{g}, &a), next, w, r)
+		admitted := a // apart, so that a refusal costs no memory for it
+		pass.With(context.WithValue(ctx, admissionKey{g}, &admitted), next, w, r)
 	})
 }
+
+// wwwAuthenticate is the name in its canonical form.
+const wwwAuthenticate = "Www-Authenticate"
 
 func missing() *Error { return &Error{Kind: Missing, Reason: ReasonMissing, Err: ErrNoCredentials} }
 
@@ -435,14 +439,18 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, by Authenticator, 
 		}
 	}
 	h := w.Header()
-	h.Del("WWW-Authenticate")
+	values := make([]string, 0, 1+len(challenges)) // of this answer alone
+	values = append(values, "no-store")
 	for _, c := range challenges {
-		h.Add("WWW-Authenticate", g.complete(c))
+		values = append(values, g.complete(c))
+	}
+	h["Cache-Control"] = values[:1:1]
+	if delete(h, wwwAuthenticate); len(challenges) > 0 {
+		h[wwwAuthenticate] = values[1:]
 	}
 	if err.Reason == ReasonNonce {
 		offerNonce(h, r, by)
 	}
-	h.Set("Cache-Control", "no-store")
 	if err.Kind == Unavailable {
 		h.Set("Retry-After", err.retryAfter())
 	}

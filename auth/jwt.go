@@ -494,7 +494,7 @@ func (j *JWT) verify(ctx context.Context, token string) (*proven, bool, error) {
 		p, err := j.prove(ctx, token)
 		return p, false, err
 	}
-	if len(token) > maxToken {
+	if len(token) > maxToken || strings.Count(token, ".") != 2 {
 		_, err := split(token)
 		return nil, false, err
 	}
