@@ -164,8 +164,10 @@ func TestOneSpelling(t *testing.T) {
 			}
 		}
 	}
+	longer := key[:len(key)-7] + "more"
 	for name, s := range map[string]string{
-		"empty": "", "prefix": prefix, "prefix and underscore": prefix + "_", "id": record.ID, "line break behind": key + "\n",
+		"a part more, with its checksum": longer + "_" + apikey.Checksum(longer),
+		"empty":                          "", "prefix": prefix, "prefix and underscore": prefix + "_", "id": record.ID, "line break behind": key + "\n",
 		"twice": key + key, "upper case": strings.ToUpper(key), "padding": key + "=", "NUL": key + "\x00",
 		"full-width": strings.Replace(key, "_", "＿", 1), "dashes": strings.ReplaceAll(key, "_", "-"),
 		"Kelvin sign": strings.Replace(key, key[8:9], "K", 1),

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -351,6 +352,18 @@ func TestSQLFails(t *testing.T) {
 			}
 		})
 	}
+	t.Run("no hash, to admins", func(t *testing.T) {
+		t.Parallel()
+		s := newSQL(t, &fake{answer: put(1, "canary")}, apikey.SQLConfig{})
+		_, record := issue(t, s, "billing")
+		want := fmt.Sprintf("the row of %q has no hash that can be read", record.ID)
+		if _, err := s.Lookup(t.Context(), record.ID); err == nil || err.Error() != want {
+			t.Errorf("Lookup = %v, want %q", err, want)
+		}
+		if _, err := s.List(t.Context(), "billing"); err == nil || err.Error() != want {
+			t.Errorf("List = %v, want %q", err, want)
+		}
+	})
 	t.Run("expiry 0", func(t *testing.T) {
 		t.Parallel()
 		f := &fake{answer: put(5, int64(0))}
