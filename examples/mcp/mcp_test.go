@@ -40,7 +40,7 @@ const (
 )
 
 // send sends a message. Headers are pairs.
-func (c client) send(t *testing.T, message, token string, headers ...string) (*http.Response, string) {
+func (c client) send(t *testing.T, message, token string, headers ...string) trial.Answer {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.server, strings.NewReader(message))
 	if err != nil {
@@ -64,16 +64,16 @@ func get[T any](t *testing.T, c client, from string) (T, http.Header) {
 		t.Fatal(err)
 	}
 	r.Header.Set("Origin", "https://client.example") // a client in a browser
-	resp, body := c.Do(t, r)
+	a := c.Do(t, r)
 	var v T
-	if err := json.Unmarshal([]byte(body), &v); err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s: status = %d, %v: %s", from, resp.StatusCode, err, body)
+	if err := json.Unmarshal([]byte(a.Body), &v); err != nil || a.Status != http.StatusOK {
+		t.Fatalf("%s: status = %d, %v: %s", from, a.Status, err, a.Body)
 	}
-	return v, resp.Header
+	return v, a.Header
 }
 
 // tokenEndpoint finds out where to get a token, from an answer of 401.
-func (c client) tokenEndpoint(t *testing.T, refused *http.Response) (endpoint string, scopes []string) {
+func (c client) tokenEndpoint(t *testing.T, refused trial.Answer) (endpoint string, scopes []string) {
 	t.Helper()
 	// RFC 9728 section 5.1.
 	resource, header := get[struct {
@@ -109,12 +109,12 @@ func (c client) token(t *testing.T, endpoint string, scopes ...string) string {
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.SetBasicAuth(clientID, c.secret)
-	_, body := c.Do(t, r)
+	a := c.Do(t, r)
 	var answer struct {
 		AccessToken string `json:"access_token"`
 	}
-	if err := json.Unmarshal([]byte(body), &answer); err != nil || answer.AccessToken == "" {
-		t.Fatalf("no token: %v: %s", err, body)
+	if err := json.Unmarshal([]byte(a.Body), &answer); err != nil || answer.AccessToken == "" {
+		t.Fatalf("no token: %v: %s", err, a.Body)
 	}
 	return answer.AccessToken
 }
@@ -132,39 +132,39 @@ type line struct {
 func TestDiscovery(t *testing.T) {
 	t.Parallel()
 	c := startClient(t)
-	resp, body := c.send(t, list, "")
-	if resp.StatusCode != http.StatusUnauthorized {
-		t.Fatalf("without a token: status = %d, want 401: %s", resp.StatusCode, body)
+	a := c.send(t, list, "")
+	if a.Status != http.StatusUnauthorized {
+		t.Fatalf("without a token: status = %d, want 401: %s", a.Status, a.Body)
 	}
-	endpoint, scopes := c.tokenEndpoint(t, resp)
+	endpoint, scopes := c.tokenEndpoint(t, a)
 	if want := []string{"notes:read", "notes:write"}; !slices.Equal(scopes, want) {
 		t.Errorf("scopes_supported = %q, want %q", scopes, want)
 	}
 
 	token := c.token(t, endpoint, "notes:read")
-	resp, body = c.send(t, list, token)
-	if resp.StatusCode != http.StatusOK || strings.TrimSpace(body) != `{"id":"a","jsonrpc":"2.0","result":{"content":[{"text":"","type":"text"}]}}` {
-		t.Errorf("list_notes: status = %d: %s", resp.StatusCode, body)
+	a = c.send(t, list, token)
+	if a.Status != http.StatusOK || strings.TrimSpace(a.Body) != `{"id":"a","jsonrpc":"2.0","result":{"content":[{"text":"","type":"text"}]}}` {
+		t.Errorf("list_notes: status = %d: %s", a.Status, a.Body)
 	}
 	var l line
-	c.Line(t, resp, &l)
+	c.Line(t, a, &l)
 	if p := l.Principal; p == nil || p.Issuer+"/token" != endpoint || p.Subject != clientID || p.Kind != "client" || l.Route != "/mcp" {
 		t.Errorf("the trail has %+v", l)
 	}
 
-	resp, body = c.send(t, add, token)
-	challenge := resp.Header.Get("WWW-Authenticate")
-	if resp.StatusCode != http.StatusForbidden || !strings.HasPrefix(challenge, `Bearer error="insufficient_scope"`) {
-		t.Fatalf("add_note without its scope: status = %d with %q: %s", resp.StatusCode, challenge, body)
+	a = c.send(t, add, token)
+	challenge := a.Header.Get("WWW-Authenticate")
+	if a.Status != http.StatusForbidden || !strings.HasPrefix(challenge, `Bearer error="insufficient_scope"`) {
+		t.Fatalf("add_note without its scope: status = %d with %q: %s", a.Status, challenge, a.Body)
 	}
 	needed := find(t, challenge, `scope="([^"]+)"`)
-	endpoint, _ = c.tokenEndpoint(t, resp)
+	endpoint, _ = c.tokenEndpoint(t, a)
 	more := c.token(t, endpoint, append([]string{"notes:read"}, strings.Fields(needed)...)...)
-	if resp, body = c.send(t, add, more); resp.StatusCode != http.StatusOK || !strings.Contains(body, `"Noted."`) {
-		t.Errorf("add_note: status = %d: %s", resp.StatusCode, body)
+	if a = c.send(t, add, more); a.Status != http.StatusOK || !strings.Contains(a.Body, `"Noted."`) {
+		t.Errorf("add_note: status = %d: %s", a.Status, a.Body)
 	}
-	if resp, body = c.send(t, list, token); resp.StatusCode != http.StatusOK || !strings.Contains(body, `"text":"buy tea"`) {
-		t.Errorf("list_notes: status = %d: %s", resp.StatusCode, body)
+	if a = c.send(t, list, token); a.Status != http.StatusOK || !strings.Contains(a.Body, `"text":"buy tea"`) {
+		t.Errorf("list_notes: status = %d: %s", a.Status, a.Body)
 	}
 }
 
@@ -172,8 +172,8 @@ func TestDiscovery(t *testing.T) {
 func TestProtocol(t *testing.T) {
 	t.Parallel()
 	c := startClient(t)
-	resp, _ := c.send(t, list, "")
-	endpoint, _ := c.tokenEndpoint(t, resp)
+	a := c.send(t, list, "")
+	endpoint, _ := c.tokenEndpoint(t, a)
 	token := c.token(t, endpoint, "notes:read", "notes:write")
 	for _, tt := range []struct {
 		method, params string
@@ -190,14 +190,14 @@ func TestProtocol(t *testing.T) {
 		{"tools/call", `{"name":"add_note","name":"list_notes"}`, 422, `#/params/name`},
 		{"tools/call", `{"name":"add_note","arguments":{"text":"` + strings.Repeat("x", 501) + `"}}`, 422, `#/params/arguments/text`},
 	} {
-		resp, body := c.send(t, fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":%q,"params":%s}`, tt.method, tt.params), token)
-		if resp.StatusCode != tt.status || !strings.Contains(body, tt.want) {
-			t.Errorf("%s %s: status = %d, want %d with %q: %s", tt.method, tt.params, resp.StatusCode, tt.status, tt.want, body)
+		a := c.send(t, fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":%q,"params":%s}`, tt.method, tt.params), token)
+		if a.Status != tt.status || !strings.Contains(a.Body, tt.want) {
+			t.Errorf("%s %s: status = %d, want %d with %q: %s", tt.method, tt.params, a.Status, tt.status, tt.want, a.Body)
 		}
 	}
-	resp, body := c.send(t, `{"jsonrpc":"2.0","method":"notifications/initialized"}`, token)
-	if resp.StatusCode != http.StatusAccepted || body != "" {
-		t.Errorf("a notification: status = %d, want 202: %s", resp.StatusCode, body)
+	a = c.send(t, `{"jsonrpc":"2.0","method":"notifications/initialized"}`, token)
+	if a.Status != http.StatusAccepted || a.Body != "" {
+		t.Errorf("a notification: status = %d, want 202: %s", a.Status, a.Body)
 	}
 }
 
@@ -206,8 +206,8 @@ func TestProtocol(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	c := startClient(t)
-	resp, _ := c.send(t, list, "")
-	endpoint, _ := c.tokenEndpoint(t, resp)
+	a := c.send(t, list, "")
+	endpoint, _ := c.tokenEndpoint(t, a)
 	good := c.token(t, endpoint, "notes:read")
 	metadata := `resource_metadata="` + strings.TrimSuffix(c.server, "/mcp") + `/.well-known/oauth-protected-resource/mcp"`
 	for _, tt := range []struct {
@@ -223,12 +223,12 @@ func TestRefusals(t *testing.T) {
 		{"a token without the scope", c.token(t, endpoint, "notes:write"), nil, 403, `Bearer error="insufficient_scope", scope="notes:read", ` + metadata, "auth", "scope"},
 		{"a page of somebody else's", good, []string{"Origin", "https://evil.example"}, 403, "", "origin", "foreign"},
 	} {
-		resp, body := c.send(t, list, tt.token, tt.headers...)
-		if got := resp.Header.Get("WWW-Authenticate"); resp.StatusCode != tt.status || got != tt.challenge {
-			t.Errorf("%s: status = %d with %q, want %d with %q: %s", tt.name, resp.StatusCode, got, tt.status, tt.challenge, body)
+		a := c.send(t, list, tt.token, tt.headers...)
+		if got := a.Header.Get("WWW-Authenticate"); a.Status != tt.status || got != tt.challenge {
+			t.Errorf("%s: status = %d with %q, want %d with %q: %s", tt.name, a.Status, got, tt.status, tt.challenge, a.Body)
 		}
 		var l line
-		c.Line(t, resp, &l)
+		c.Line(t, a, &l)
 		if last := l.Decisions[len(l.Decisions)-1]; last.Layer != tt.layer || last.Reason != tt.reason {
 			t.Errorf("%s: the trail says %+v, want %s for %s", tt.name, last, tt.layer, tt.reason)
 		}
@@ -248,9 +248,9 @@ func TestPreflight(t *testing.T) {
 	} {
 		r.Header.Set(name, value)
 	}
-	resp, body := c.Do(t, r)
-	if resp.StatusCode != http.StatusNoContent || resp.Header.Get("Access-Control-Allow-Origin") != "*" || resp.Header.Get("Access-Control-Allow-Headers") != "*" {
-		t.Errorf("status = %d, %v: %s", resp.StatusCode, resp.Header, body)
+	a := c.Do(t, r)
+	if a.Status != http.StatusNoContent || a.Header.Get("Access-Control-Allow-Origin") != "*" || a.Header.Get("Access-Control-Allow-Headers") != "*" {
+		t.Errorf("status = %d, %v: %s", a.Status, a.Header, a.Body)
 	}
 }
 

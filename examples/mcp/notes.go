@@ -78,11 +78,11 @@ func (s *service) add(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.notes.mu.Lock()
-	mine := append(s.notes.by[who.ID()], text)
 	if s.notes.by == nil {
 		s.notes.by = make(map[string][]string)
 	}
-	s.notes.by[who.ID()] = mine[max(0, len(mine)-100):]
+	mine := s.notes.by[who.ID()]
+	s.notes.by[who.ID()] = append(mine[max(0, len(mine)-99):], text)
 	s.notes.mu.Unlock()
 	replyText(w, r, "Noted.")
 }

@@ -65,8 +65,15 @@ func Start(t *testing.T, run func(ctx context.Context, args []string, out, errou
 	return p
 }
 
-// Do sends r and returns the answer with its body, which is closed.
-func (p *Program) Do(t *testing.T, r *http.Request) (*http.Response, string) {
+// An Answer is a response that was read.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// Do sends r.
+func (p *Program) Do(t *testing.T, r *http.Request) Answer {
 	t.Helper()
 	resp, err := p.Client.Do(r) //nolint:gosec // where the test sends it
 	if err != nil {
@@ -76,16 +83,16 @@ func (p *Program) Do(t *testing.T, r *http.Request) (*http.Response, string) {
 	if err = errors.Join(err, resp.Body.Close()); err != nil {
 		t.Fatal(err)
 	}
-	return resp, string(body)
+	return Answer{resp.StatusCode, resp.Header, string(body)}
 }
 
-// Line waits for the trail's line about the request that got resp, and decodes
-// it into v.
-func (p *Program) Line(t *testing.T, resp *http.Response, v any) {
+// Line waits for the trail's line about the request that got a, and decodes it
+// into v.
+func (p *Program) Line(t *testing.T, a Answer, v any) {
 	t.Helper()
-	id := resp.Header.Get("X-Request-Id")
+	id := a.Header.Get("X-Request-Id")
 	if id == "" {
-		t.Fatal("the response has no X-Request-Id")
+		t.Fatal("the answer has no X-Request-Id")
 	}
 	for range 500 {
 		for line := range strings.Lines(p.output.text()) {
