@@ -379,7 +379,7 @@ func (g *Gate) RequireRecent(maxAge time.Duration, acr ...string) func(http.Hand
 	acr = slices.Clone(acr)
 	rule := strings.TrimSpace(fmt.Sprintf("max_age=%d %s", int64(maxAge/time.Second), strings.Join(acr, " ")))
 	return g.require(rule, func(p *principal.Principal) *Error {
-		cause := report.Cause("")
+		var cause report.Cause
 		switch age := time.Since(p.AuthTime); {
 		case len(acr) > 0 && !slices.Contains(acr, p.ACR):
 			cause = "acr is none of those that are wanted"

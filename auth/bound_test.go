@@ -61,7 +61,7 @@ func (b *bound) send(header http.Header, cert *x509.Certificate) *httptest.Respo
 
 // A bound token alone is worth nothing, however it comes; and where bound
 // tokens are required no way around leads in.
-func TestBoundTokens(t *testing.T) {
+func TestBoundTokens(t *testing.T) { //nolint:tparallel // the subtests share what the Gates said last
 	t.Parallel()
 	const cookie = "__Host-token"
 	lax := newBound(t, auth.JWTConfig{Cookie: cookie}, &auth.DPoPConfig{})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -422,9 +423,7 @@ func TestCookie(t *testing.T) {
 			h := newGate(t, auth.Config{Authenticators: []auth.Authenticator{j}, OnDecision: reasons(&got)}).Handler(whoami)
 			r := httptest.NewRequest(tt.method, "https://api.example.com/orders", http.NoBody)
 			r.Header.Set("Cookie", name+"="+good)
-			for k, v := range tt.header {
-				r.Header[k] = v
-			}
+			maps.Copy(r.Header, tt.header)
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
 			if w.Code != tt.status || got != tt.reason {

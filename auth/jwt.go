@@ -341,7 +341,7 @@ func (j *JWT) add(c *Issuer, log *slog.Logger) (errs []error) {
 // its tenants share, or neither, if keys are discovered.
 func (j *JWT) source(c *Issuer, log *slog.Logger) (fixed *keySet, shared *remote, errs []error) {
 	for _, err := range c.Keys.checkAlgorithms(c.Algorithms) {
-		errs = append(errs, fmt.Errorf("Algorithms %w", err))
+		errs = append(errs, fmt.Errorf("%s %w", "Algorithms", err))
 	}
 	var faults []error
 	switch {
@@ -358,7 +358,7 @@ func (j *JWT) source(c *Issuer, log *slog.Logger) (fixed *keySet, shared *remote
 		fixed, faults = c.Keys.keys(c.Algorithms)
 	}
 	for _, err := range faults {
-		errs = append(errs, fmt.Errorf("Keys: %w", err))
+		errs = append(errs, fmt.Errorf("%s: %w", "Keys", err))
 	}
 	return fixed, shared, errs
 }

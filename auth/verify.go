@@ -46,7 +46,7 @@ func hmacVerifier(m *jwt.SigningMethodHMAC, secret []byte) verifier {
 	}
 	states := sync.Pool{New: func() any { return &state{mac: hmac.New(m.Hash.New, secret)} }}
 	return func(signed string, signature []byte) error {
-		s := states.Get().(*state) //nolint:forcetypeassert,errcheck // nothing else is in it
+		s := states.Get().(*state) //nolint:forcetypeassert // nothing else is in it
 		defer states.Put(s)
 		s.mac.Reset()
 		s.in = append(s.in[:0], signed...)
@@ -108,9 +108,9 @@ func appendECDSASignature(der, signature []byte) []byte {
 	if size >= 0x80 {
 		der = append(der, 0x81)
 	}
-	der = append(der, byte(size))
+	der = append(der, byte(size)) //nolint:gosec // 141 at most
 	for _, n := range [...][]byte{r, s} {
-		der = append(der, 0x02, byte(integerSize(n)-2))
+		der = append(der, 0x02, byte(integerSize(n)-2)) //nolint:gosec // 67 at most
 		if n[0] >= 0x80 {
 			der = append(der, 0)
 		}

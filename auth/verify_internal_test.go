@@ -8,6 +8,7 @@ import (
 	"crypto/rsa"
 	"encoding/asn1"
 	"math/big"
+	"slices"
 	"testing"
 )
 
@@ -45,7 +46,7 @@ func TestVerifiersAgreeWithGolangJWT(t *testing.T) {
 				t.Fatal(err)
 			}
 			half := len(good) / 2
-			cases := [][]byte{good, nil, good[1:], append([]byte{0}, good...), append(good[:len(good):len(good)], 0), make([]byte, len(good))}
+			cases := [][]byte{good, nil, good[1:], append([]byte{0}, good...), append(slices.Clip(good), 0), make([]byte, len(good))}
 			for _, edit := range []func(b []byte){
 				func(b []byte) { b[i%len(b)] ^= 1 },
 				func(b []byte) { clear(b[:half]) },
