@@ -860,8 +860,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	printed := make([]any, 0, 14)
-	printed = append(printed, generated, &generated, record, &record, record.Hash, &record.Hash, store, sqlStore)
+	printed := append(make([]any, 0, 14), generated, &generated, record, &record, record.Hash, &record.Hash, store, sqlStore)
 	for _, header := range []string{"X-Api-Key", "Authorization"} {
 		cfg := apikey.Config{Prefix: prefix, Issuer: issuer, Store: store, Header: header}
 		a := newKeys(t, cfg)

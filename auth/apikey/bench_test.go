@@ -19,7 +19,7 @@ func (d discard) WriteHeader(int)             {}
 // BenchmarkAuthenticate is the Authenticator alone, with the store in memory.
 func BenchmarkAuthenticate(b *testing.B) {
 	store := new(apikey.MemoryStore)
-	key, record := issue(b, store, "billing", "orders:read", "orders:write")
+	key, _ := issue(b, store, "billing", "orders:read", "orders:write")
 	revoked, gone := issue(b, store, "billing")
 	if err := store.Revoke(b.Context(), gone.ID); err != nil {
 		b.Fatal(err)
@@ -51,9 +51,6 @@ func BenchmarkAuthenticate(b *testing.B) {
 				}
 			}
 		})
-	}
-	if r, err := store.Lookup(b.Context(), record.ID); err != nil || r.LastUsedAt.IsZero() {
-		b.Errorf("LastUsedAt = %v, %v, want the benchmark's time", r.LastUsedAt, err)
 	}
 }
 
