@@ -40,7 +40,7 @@ func run(args []string, out io.Writer) ([]string, error) {
 	flags := flag.NewFlagSet("authbench", flag.ContinueOnError)
 	flags.SetOutput(out)
 	rounds := flags.Int("rounds", 10, "how many times everything is measured")
-	each := flags.Duration("time", 50*time.Millisecond, "for how long a contestant is measured in a round")
+	each := flags.Duration("time", 30*time.Millisecond, "for how long a contestant is measured in a round")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
