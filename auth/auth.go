@@ -200,6 +200,21 @@ type admission struct {
 // admissionKey is a key for each Gate: one Gate's word is not another's.
 type admissionKey struct{ gate *Gate }
 
+// An admitted is a context with what a Gate found out.
+type admitted struct {
+	context.Context //nolint:containedctx // it is one
+	gate            *Gate
+	admission       admission
+}
+
+// Value implements [context.Context].
+func (a *admitted) Value(key any) any {
+	if k, ok := key.(admissionKey); ok && k.gate == a.gate {
+		return &a.admission
+	}
+	return a.Context.Value(key)
+}
+
 // Authenticate returns the caller of r. Every error is an *Error.
 func (g *Gate) Authenticate(r *http.Request) (*principal.Principal, error) {
 	a, err := g.authenticate(r)
@@ -307,8 +322,7 @@ func (g *Gate) handler(next http.Handler, optional bool) http.Handler {
 			return
 		}
 		g.report.Decision(ctx, d)
-		admitted := a // apart, so that a refusal costs no memory for it
-		pass.With(context.WithValue(ctx, admissionKey{g}, &admitted), next, w, r)
+		pass.With(&admitted{ctx, g, a}, next, w, r)
 	})
 }
 

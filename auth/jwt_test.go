@@ -216,9 +216,12 @@ func TestAlgorithmConfusion(t *testing.T) {
 				j := newJWT(t, auth.Issuer{URL: issuerURL, Audience: []string{service}, Keys: keys})
 				for name, secret := range secrets {
 					for _, method := range []*jwt.SigningMethodHMAC{jwt.SigningMethodHS256, jwt.SigningMethodHS384, jwt.SigningMethodHS512} {
-						forged := signer{method: method, private: secret}.token(t, goodClaims())
-						if p, err := j.Verify(t.Context(), forged); reason(err) != auth.ReasonAlgorithm {
-							t.Errorf("%s as a secret for %s: Verify = %v, %v", name, method.Name, p, err)
+						hs := signer{method: method, private: secret}
+						for _, header := range []object{{"alg": method.Name}, {"alg": method.Name, "kid": "k"}} {
+							forged := encode(t, hs, header.json(t), goodClaims().json(t))
+							if p, err := j.Verify(t.Context(), forged); reason(err) != auth.ReasonAlgorithm && (reason(err) != auth.ReasonKey || header["kid"] == nil) {
+								t.Errorf("%s as a secret for %s: Verify = %v, %v", name, method.Name, p, err)
+							}
 						}
 					}
 				}

@@ -117,9 +117,17 @@ func (p *Principal) WithClaims(raw json.RawMessage) *Principal {
 	if p == nil {
 		return nil
 	}
-	c := *p
-	c.claims = new(&claims{raw})
-	return &c
+	c := &claimed{Principal: *p, claims: claims{raw}}
+	c.behind = &c.claims
+	c.Principal.claims = &c.behind
+	return &c.Principal
+}
+
+// claimed keeps a Principal and what it points to in one place of memory.
+type claimed struct {
+	Principal
+	behind *claims
+	claims claims
 }
 
 // ErrNoClaims is what [Claims] returns for a Principal without claims.
