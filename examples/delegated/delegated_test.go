@@ -59,6 +59,7 @@ func TestDelegation(t *testing.T) {
 		{"a stranger's, with both scopes", issuer.Delegate("eve", "till", read, write), "", 403, "", "", "eve", "till", "till", "rbac", "permission"},
 		{"an application's own", issuer.Token(map[string]any{"sub": "ann", "client_id": "ann", "scope": read}), "", 403, "", "", "ann", "ann", "", "rbac", "permission"},
 		{"for another service", issuer.Token(map[string]any{"sub": "ann", "aud": "invoices", "scope": read}), "", 401, "", `Bearer error="invalid_token"`, "", "", "", "auth", "audience"},
+		{"that names no application", issuer.Token(map[string]any{"sub": "ann", "client_id": nil, "scope": read}), "", 401, "", `Bearer error="invalid_token"`, "", "", "", "auth", "claims"},
 		{"none", "", "", 401, "", "Bearer", "", "", "", "auth", "missing"},
 	}
 	for _, tt := range tests {

@@ -84,7 +84,7 @@ func run(ctx context.Context, args []string, out, errout io.Writer) (err error) 
 
 	log := slog.New(slog.NewTextHandler(errout, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	s, err := newService(config{
-		resource: d.base + "/mcp", issuer: d.issuer, trail: out, log: log,
+		resource: d.base + "/mcp", issuer: d.issuer, loopback: true, trail: out, log: log,
 		client: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: host.Roots, MinVersion: tls.VersionTLS12}}},
 	})
 	if err != nil {

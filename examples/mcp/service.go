@@ -31,7 +31,8 @@ var (
 type config struct {
 	resource string       // URL of the server, exactly as clients have it
 	issuer   string       // URL of the authorization server
-	client   *http.Client // that trusts its certificate
+	client   *http.Client // that trusts its certificate; nil for one on the internet
+	loopback bool         // it is on this machine
 	trail    io.Writer
 	log      *slog.Logger
 }
@@ -71,9 +72,7 @@ func newService(cfg config) (*service, error) {
 		Issuers: []auth.Issuer{{
 			URL: cfg.issuer, Audience: []string{cfg.resource}, Profile: auth.ProfileRFC9068, Map: scopesAreRoles,
 		}},
-		HTTPClient:            cfg.client,
-		InsecureAllowLoopback: true, // here it is on this machine: leave this out elsewhere
-		Logger:                cfg.log,
+		HTTPClient: cfg.client, InsecureAllowLoopback: cfg.loopback, Logger: cfg.log,
 	})
 
 	// May they? What a scope permits, and no route that nobody thought of.
