@@ -72,7 +72,7 @@ func (b Binding) Check(r *http.Request, scheme, token string, cnf json.RawMessag
 	if !byProof {
 		return nil
 	}
-	thumbprint, ok := thumbprintIn(jkt)
+	thumbprint, ok := strictjson.Text(jkt)
 	if !ok {
 		return notBound("cnf.jkt is not a thumbprint")
 	}
@@ -96,7 +96,7 @@ func (b Binding) Challenges(err error) []string {
 }
 
 func (b Binding) checkCert(r *http.Request, x5t json.RawMessage) error {
-	thumbprint, ok := thumbprintIn(x5t)
+	thumbprint, ok := strictjson.Text(x5t)
 	if !ok {
 		return notBound("cnf.x5t#S256 is not a thumbprint")
 	}
@@ -121,16 +121,6 @@ func (b Binding) checkCert(r *http.Request, x5t json.RawMessage) error {
 func hasThumbprint(cnf json.RawMessage) bool {
 	var o strictjson.Object
 	return o.Parse(cnf) == nil && o.Has("jkt")
-}
-
-// thumbprintIn returns the SHA-256 thumbprint in a member of cnf.
-func thumbprintIn(raw json.RawMessage) (string, bool) {
-	s, ok := strictjson.Text(raw)
-	if !ok {
-		return "", false
-	}
-	sum, err := strict.DecodeString(s)
-	return s, err == nil && len(sum) == sha256.Size
 }
 
 func notBound(text report.Cause) *Error { return invalid(ReasonBinding, text) }

@@ -97,7 +97,7 @@ func (NonceKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // it was made. URLs are compared without query and fragment, after the
 // normalization of RFC 3986 sections 6.2.2 and 6.2.3. The path is that of the
 // request line, whatever muxes took off it since; one with dot segments, of
-// which each router thinks its own, is refused.
+// which each router thinks its own, has no proof.
 //
 // Replays are looked for last, so that nobody but the holder of a key can make
 // a store remember anything.

@@ -236,11 +236,11 @@ func FuzzTarget(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if strings.Contains(want[2]+"/", "/../") || strings.Contains(want[2]+"/", "/./") {
-			t.Errorf("%q is for %q, with dot segments", line, want)
-		}
 		if !ok || got != want {
 			return
+		}
+		if strings.Contains(want[2]+"/", "/../") || strings.Contains(want[2]+"/", "/./") {
+			t.Errorf("%q is the same as %q, with dot segments", htu, line)
 		}
 		u, err := url.Parse(htu)
 		if err != nil {

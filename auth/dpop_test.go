@@ -621,10 +621,17 @@ func TestDPoPRequestLine(t *testing.T) {
 	}
 	r.Header.Set("DPoP", s.proof(t, nil, object{"htu": "https://api.example.com/a%2fb"}))
 	wantProof(t, "no request line", d.Check(r, boundToken, s.jkt(t)), "")
-	for _, line := range []string{"orders", "//evil.example/orders", "ftp://api.example.com/orders", "/orders#", "/orders%zz", "/a b"} {
-		r := withProofs(s.proof(t, nil, nil))
-		r.RequestURI = line
-		wantProof(t, line, d.Check(r, boundToken, s.jkt(t)), auth.ReasonProof)
+	for _, line := range []string{"orders", "//evil.example/orders", "ftp://api.example.com/orders", "/orders#", "/orders%zz", "/%4", "/a b", "/caf\u00e9", ""} {
+		for _, htu := range []string{resourceURL, "https://api.example.com" + line, line} {
+			if line == "//evil.example/orders" && strings.HasPrefix(htu, "https") && htu != resourceURL {
+				continue // which is the path that it asks for
+			}
+			r := withProofs(s.proof(t, nil, object{"htu": htu}))
+			if r.RequestURI = line; line == "" {
+				r.URL = nil
+			}
+			wantProof(t, line+" with "+htu, d.Check(r, boundToken, s.jkt(t)), auth.ReasonProof)
+		}
 	}
 }
 

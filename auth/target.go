@@ -15,7 +15,9 @@ import (
 // different things.
 type target struct{ scheme, host, path string }
 
-// parseTarget reads the URL in a proof.
+// parseTarget reads the URL in a proof. No dot segments are left in its path,
+// so that no proof is for a request which has some: routers do not agree on
+// what that asks for.
 func parseTarget(s string) (target, bool) {
 	t, ok := cutTarget(s)
 	if !ok {
@@ -105,7 +107,7 @@ func unhex(c byte) byte {
 	if c <= '9' {
 		return c - '0'
 	}
-	return c | 0x20 - 'a' + 10
+	return (c | 0x20) - 'a' + 10
 }
 
 // unreserved reports whether c means the same, encoded or not (RFC 3986
@@ -174,9 +176,6 @@ func (d *DPoP) target(r *http.Request) (t target, err error) {
 	path, ok := requestPath(r)
 	if !ok {
 		return t, report.Cause("the request is for no path")
-	}
-	if hasDots(path) {
-		return t, report.Cause("the request's path has dot segments")
 	}
 	if d.origin != nil {
 		t = *d.origin
