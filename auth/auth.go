@@ -530,6 +530,10 @@ func actor(p *principal.Principal) decision.Actor {
 	}
 	if p.Actor != nil {
 		behind := actor(p.Actor)
+		// A token does not say what its actors are, but which client is one.
+		if behind.Kind = ""; p.Actor.Subject == p.ClientID {
+			behind.Kind = principal.Client.String()
+		}
 		a.Actor = &behind
 	}
 	return a

@@ -658,7 +658,7 @@ func TestGateReports(t *testing.T) {
 	basic := func() string { return "Basic eDp5" }
 	alice := &decision.Actor{
 		Issuer: issuerURL, Subject: "alice", Kind: "user", Scheme: "Bearer", ClientID: "web", TokenID: "token-1",
-		Actor: &decision.Actor{Issuer: issuerURL, Subject: "gateway", Kind: "user"},
+		Actor: &decision.Actor{Issuer: issuerURL, Subject: "gateway"},
 	}
 	for _, tt := range []struct {
 		name  string

@@ -112,6 +112,8 @@ type Config struct {
 
 	// Health are paths that GET and HEAD without credentials reach over plain
 	// HTTP and with any Host, as load balancers ask for them. A path is exact.
+	// PlainHandler answers them all with 200, so none should be one that tells
+	// whether the service is ready.
 	Health []string
 
 	// ACME answers http-01 challenges (RFC 8555 section 8.3) over plain HTTP.
