@@ -803,3 +803,19 @@ func TestHandlerHandsPatternBack(t *testing.T) {
 		t.Errorf("Route = %q, want %q", got, want)
 	}
 }
+
+// Of an actor a token says no more than its name, unless it is the client.
+func TestKindOfActors(t *testing.T) {
+	t.Parallel()
+	s := signerFor("ES256")
+	h := newGate(t, auth.Config{Authenticators: []auth.Authenticator{newJWT(t, issuerOf(s))}}).Handler(whoami)
+	for sub, want := range map[string]string{"web": "client", "gateway": ""} {
+		record := decision.NewRecord("id")
+		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		r.Header.Set("Authorization", "Bearer "+s.token(t, goodClaims().with(object{"act": object{"sub": sub}})))
+		h.ServeHTTP(httptest.NewRecorder(), r.WithContext(decision.NewContext(r.Context(), record)))
+		if a := record.Seal().Actor; a == nil || a.Actor == nil || a.Actor.Subject != sub || a.Actor.Kind != want {
+			t.Errorf("actor = %+v, want %s of kind %q", a, sub, want)
+		}
+	}
+}
