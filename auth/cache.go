@@ -107,8 +107,9 @@ func (c *cache) prove(ctx context.Context, token string, prove func() (*proven, 
 		case <-ctx.Done():
 			return nil, false, &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: ctx.Err()}
 		}
-		// That it could not be checked may be the other request's fault.
-		if e, ok := errors.AsType[*Error](f.err); ok && e.Kind == Unavailable {
+		// That it could not be checked may be the other request's fault. That
+		// its keys are not there is not, and it was waited for.
+		if errors.Is(f.err, context.Canceled) || errors.Is(f.err, context.DeadlineExceeded) || errors.Is(f.err, errUnproven) {
 			p, err := prove()
 			return p, false, err
 		}

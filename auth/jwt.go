@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gatehouse-go/gatehouse/auth/principal"
@@ -173,15 +174,18 @@ const (
 // its header and its issuer were found acceptable, over https, from public
 // addresses, at most 1 MiB and 100 keys in 5 s. A request waits for at most 2 s.
 // They are fetched again when their max-age is over (5 min to 1 h; 15 min
-// without one): shortly before that in the background, after it while the
-// request waits. A token with an unknown kid makes them be fetched too, but not
-// within 10 s of the last time, so that tokens with invented kids neither reach
-// the issuer nor keep a new key away. A token with a known kid never does, right
-// or wrong. All that want keys at a time share one fetch, and after one that
+// without one), for the next token that verifies or has no kid: shortly before
+// that in the background, after it while the request waits. A token with an
+// unknown kid makes them be fetched too, but not within 10 s of the last time,
+// so that tokens with invented kids neither reach the issuer nor keep a new key
+// away. One with a known kid and a wrong signature never does, which is why a
+// key that takes over the kid of another is found late, after 24 h if no other
+// key's tokens come. All that want keys at a time share one fetch, and after one that
 // failed there is a pause of 1 s, which doubles up to 30 s. Meanwhile the keys
 // that are there stay in use, for 24 h; then, and for tokens whose kid is
 // unknown, the answer is 503 with Retry-After. Keys that are of no use are left
-// out and logged, and the others keep working. [JWT.Ready] is for readiness
+// out and logged, and the others keep working. Where the keys are is read again
+// with each refresh, and once an hour in any case. [JWT.Ready] is for readiness
 // probes.
 //
 // It is safe for concurrent use. Call Close when done.
@@ -376,12 +380,14 @@ func (j *JWT) checkIssuer(raw string) error {
 }
 
 // Ready reports whether the keys of every issuer are there, and fetches those
-// that are not, for readiness probes. It waits for at most 2 s for each issuer.
+// that are not, for readiness probes. It waits for at most 2 s.
 func (j *JWT) Ready(ctx context.Context) error {
-	errs := make([]error, 0, len(j.remotes))
-	for _, m := range j.remotes {
-		errs = append(errs, m.ready(ctx))
+	errs := make([]error, len(j.remotes))
+	var all sync.WaitGroup
+	for i, m := range j.remotes {
+		all.Go(func() { errs[i] = m.ready(ctx) })
 	}
+	all.Wait()
 	return errors.Join(errs...)
 }
 
@@ -554,7 +560,7 @@ func (j *JWT) prove(ctx context.Context, token string) (*proven, error) {
 	if err := iss.named(&o); err != nil {
 		return nil, err
 	}
-	if iss.remote != nil {
+	if iss.remote != nil && h.kid != "" { // key did it for one without
 		iss.remote.freshen(ctx)
 		if fresh := iss.current(time.Now()); fresh != keys && fresh != nil {
 			if k, err = fresh.find(h); err != nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,12 +50,15 @@ type remote struct {
 	failures int
 	retryAt  time.Time
 	failed   error
-	found    string // the URL that discovery gave
 	closed   bool
 
 	life context.Context // ends with close
 	end  context.CancelFunc
+
+	told [sha256.Size]byte // digest of the set whose faults were logged last; of the flight
 }
+
+var errNoAlgorithm error = report.Cause("alg is none that the issuer's keys may have")
 
 // A fetchedSet is a key set and how fresh it is.
 type fetchedSet struct {
@@ -63,6 +67,9 @@ type fetchedSet struct {
 	at        time.Time
 	refreshAt time.Time // from here on in the background
 	dueAt     time.Time // from here on a request waits for it
+
+	url   string    // where it was
+	urlAt time.Time // when the metadata said so
 }
 
 func (s *fetchedSet) usable(now time.Time) bool { return s != nil && now.Sub(s.at) < maxStale }
@@ -74,7 +81,7 @@ type flight struct {
 }
 
 func newRemote(issuer string, src *source, allowed []string, client *outbound.Client, log *slog.Logger) *remote {
-	m := &remote{issuer: issuer, allowed: allowed, client: client, log: log}
+	m := &remote{issuer: issuer, allowed: slices.Clone(allowed), client: client, log: log}
 	if src != nil {
 		m.url = src.url
 	}
@@ -93,16 +100,27 @@ func (m *remote) keys(now time.Time) *keySet {
 // key returns the key that h means, and the set that it is from. passed is asked
 // before anything is fetched for the token.
 func (m *remote) key(ctx context.Context, h header, passed func() error) (*key, *keySet, error) {
-	if set := m.keys(time.Now()); set != nil {
-		k, err := set.find(h)
+	now := time.Now()
+	if s := m.current.Load(); s.usable(now) {
+		k, err := s.keys.find(h)
+		// Without a kid nothing tells the first token of a new key from a forged
+		// one, so that one does not have to be verified first.
+		if h.kid == "" && !errors.Is(err, errNoKey) && !now.Before(s.refreshAt) {
+			if err := m.worth(h, passed); err != nil {
+				return nil, nil, err
+			}
+			m.freshen(ctx)
+			s = m.current.Load()
+			k, err = s.keys.find(h)
+		}
 		if err == nil {
-			return k, set, nil
+			return k, s.keys, nil
 		}
 		if !errors.Is(err, errNoKey) {
 			return nil, nil, refuseKey(err)
 		}
 	}
-	if err := passed(); err != nil {
+	if err := m.worth(h, passed); err != nil {
 		return nil, nil, err
 	}
 	if err := m.await(ctx); err != nil {
@@ -116,9 +134,17 @@ func (m *remote) key(ctx context.Context, h header, passed func() error) (*key, 
 	return k, set, nil
 }
 
-// freshen sees to it, for a token that was verified, that the set is fetched
-// again in time: in the background at first, and once it is due while the
-// caller waits, unless the issuer is known to be down.
+// worth refuses a token for which nothing need be fetched.
+func (m *remote) worth(h header, passed func() error) error {
+	if isHMAC(algorithms[h.alg]) || len(m.allowed) > 0 && !slices.Contains(m.allowed, h.alg) {
+		return invalid(ReasonAlgorithm, errNoAlgorithm)
+	}
+	return passed()
+}
+
+// freshen sees to it, for a token that was verified or has no kid, that the set
+// is fetched again in time: in the background at first, and once it is due
+// while the caller waits, unless the issuer is known to be down.
 func (m *remote) freshen(ctx context.Context) {
 	s, now := m.current.Load(), time.Now()
 	if s == nil || now.Before(s.refreshAt) {
@@ -147,15 +173,17 @@ func (m *remote) await(ctx context.Context) error {
 		return nil
 	}
 	f := m.start(now, true)
-	failed, retry := m.failed, m.retryAt.Sub(now)
+	err := m.failed
 	m.mu.Unlock()
-	if f == nil {
-		return &Error{Kind: Unavailable, Reason: ReasonUnavailable, RetryAfter: retry, Err: failed}
+	if f != nil {
+		err = m.join(ctx, f)
 	}
-	if err := m.join(ctx, f); err != nil {
-		return &Error{Kind: Unavailable, Reason: ReasonUnavailable, RetryAfter: minBackoff, Err: err}
+	if err == nil {
+		return nil
 	}
-	return nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return &Error{Kind: Unavailable, Reason: ReasonUnavailable, RetryAfter: max(minBackoff, time.Until(m.retryAt)), Err: noDecline(err)}
 }
 
 // join waits for f, but not for long.
@@ -186,19 +214,16 @@ func (m *remote) start(now time.Time, forced bool) *flight {
 	}
 	f := &flight{done: make(chan struct{})}
 	m.flight = f
-	old, url := m.current.Load(), m.url
-	if url == "" && forced && m.failures == 0 {
-		url = m.found // metadata seldom changes: it is read again with each refresh
-	}
+	old, down := m.current.Load(), m.failures > 0
 	m.fetches.Go(func() {
-		s, found, err := m.fetch(m.life, old, url, forced)
-		m.settle(f, s, found, err)
+		s, err := m.fetch(m.life, old, forced, down)
+		m.settle(f, s, err)
 	})
 	return f
 }
 
 // settle takes the result of a fetch.
-func (m *remote) settle(f *flight, s *fetchedSet, found string, err error) {
+func (m *remote) settle(f *flight, s *fetchedSet, err error) {
 	m.mu.Lock()
 	before := m.failures
 	backoff := min(maxBackoff, minBackoff<<min(before, 10))
@@ -206,7 +231,7 @@ func (m *remote) settle(f *flight, s *fetchedSet, found string, err error) {
 		m.failures++
 		m.failed, m.retryAt = err, time.Now().Add(backoff)
 	} else {
-		m.failures, m.failed, m.retryAt, m.found = 0, nil, time.Time{}, found
+		m.failures, m.failed, m.retryAt = 0, nil, time.Time{}
 		m.current.Store(s)
 	}
 	f.err = err
@@ -243,43 +268,54 @@ func (m *remote) ready(ctx context.Context) error {
 	return nil
 }
 
-// fetch gets the set at url, or where the metadata says it is.
-func (m *remote) fetch(ctx context.Context, old *fetchedSet, url string, forced bool) (*fetchedSet, string, error) {
-	if url == "" {
-		var err error
-		if url, err = m.discover(ctx); err != nil {
-			return nil, "", err
+// fetch gets the set where it is known to be, or where the metadata says it is.
+// That is read again with each refresh, after a failure, and when it is an hour
+// old: a URL that was given up must not stay in use for as long as tokens with
+// unknown kids come in.
+func (m *remote) fetch(ctx context.Context, old *fetchedSet, forced, down bool) (s *fetchedSet, err error) {
+	defer func() {
+		if recover() != nil { // of a user's function: no request is there to end
+			err = report.Cause("the HTTPClient or the Logger panicked at " + report.PanicSite())
+		}
+	}()
+	s = &fetchedSet{url: m.url, urlAt: time.Now()}
+	switch {
+	case m.url != "":
+	case old != nil && forced && !down && s.urlAt.Sub(old.urlAt) < maxRefresh:
+		s.url, s.urlAt = old.url, old.urlAt
+	default:
+		if s.url, err = m.discover(ctx); err != nil {
+			return nil, err
 		}
 	}
 	header := http.Header{"Accept": {"application/jwk-set+json, application/json"}}
 	if forced {
 		header.Set("Cache-Control", "no-cache") // a copy on the way may lack the new key
 	}
-	resp, err := m.client.Get(ctx, url, header)
+	resp, err := m.client.Get(ctx, s.url, header)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	if resp.Status != http.StatusOK {
-		return nil, "", report.Causef("status %d instead of keys", resp.Status)
+		return nil, report.Causef("status %d instead of keys", resp.Status)
 	}
-	now := time.Now()
 	interval := maxAge(resp.Header)
-	s := &fetchedSet{
-		digest: sha256.Sum256(resp.Body), at: now, dueAt: now.Add(interval),
-		// In the last tenth, each instance at another time.
-		refreshAt: now.Add(interval - rand.N(interval/10)), //nolint:gosec // no secret
-	}
+	s.digest, s.at = sha256.Sum256(resp.Body), time.Now()
+	s.dueAt = s.at.Add(interval)
+	// In the last tenth, each instance at another time.
+	s.refreshAt = s.dueAt.Add(-rand.N(interval / 10)) //nolint:gosec // no secret
 	if old != nil && old.digest == s.digest {
 		s.keys = old.keys // the same generation
-		return s, url, nil
+		return s, nil
 	}
-	s.keys, err = m.parse(resp.Body)
-	return s, url, err
+	s.keys, err = m.parse(resp.Body, s.digest != m.told)
+	m.told = s.digest
+	return s, err
 }
 
 // parse makes a set of a document. Keys that are of no use are left out and
 // told of: the others keep working.
-func (m *remote) parse(document []byte) (*keySet, error) {
+func (m *remote) parse(document []byte, tell bool) (*keySet, error) {
 	keys, err := parseJWKS(document)
 	if err != nil {
 		if e, ok := errors.AsType[*strictjson.Error](err); ok {
@@ -287,23 +323,26 @@ func (m *remote) parse(document []byte) (*keySet, error) {
 		}
 		return nil, report.Cause(err.Error()) // a text of parseJWKS's own
 	}
-	var raws []rawKey
-	var dropped []error
-	for _, k := range keys {
-		if k.err != nil {
-			dropped = append(dropped, k.err)
-			continue
+	leftOut := func(level slog.Level, err error) {
+		if tell {
+			m.log.LogAttrs(m.life, level, "auth: a key was left out",
+				slog.String("issuer", m.issuer), slog.String("detail", report.Printable(err.Error())))
 		}
-		raws = append(raws, k.rawKey)
+	}
+	var raws []rawKey
+	for _, k := range keys {
+		switch {
+		case k.err == nil:
+			raws = append(raws, k.rawKey)
+		case k.foreign:
+			leftOut(slog.LevelDebug, k.err)
+		default:
+			leftOut(slog.LevelWarn, k.err)
+		}
 	}
 	set, faults := newKeySet(raws, m.allowed)
-	for _, err := range append(dropped, faults...) {
-		level := slog.LevelWarn
-		if errors.Is(err, errForeign) {
-			level = slog.LevelDebug
-		}
-		m.log.LogAttrs(m.life, level, "auth: a key was left out",
-			slog.String("issuer", m.issuer), slog.String("detail", report.Printable(err.Error())))
+	for _, err := range faults {
+		leftOut(slog.LevelWarn, err)
 	}
 	if set.size() == 0 {
 		return nil, report.Cause("the JWKS has no key to verify with")
@@ -326,24 +365,30 @@ func wellKnown(issuer string) []string {
 	}
 }
 
-// discover reads the issuer's metadata and returns where its keys are.
+// discover reads the issuer's metadata and returns where its keys are. What
+// answers at one place may be a page for any path, and the metadata at the
+// other.
 func (m *remote) discover(ctx context.Context) (string, error) {
-	var last error
+	var faults []any
 	for _, place := range wellKnown(m.issuer) {
 		resp, err := m.client.Get(ctx, place, http.Header{"Accept": {"application/json"}})
-		if err != nil {
+		switch {
+		case err != nil && !errors.Is(err, outbound.ErrRedirect) && !errors.Is(err, outbound.ErrTooLarge):
 			return "", err
-		}
-		if resp.Status != http.StatusOK {
-			last = report.Causef("status %d instead of metadata", resp.Status)
-			if resp.Status >= 500 {
-				return "", last
+		case err != nil:
+		case resp.Status == http.StatusTooManyRequests || resp.Status >= 500:
+			return "", report.Causef("status %d instead of metadata", resp.Status)
+		case resp.Status != http.StatusOK:
+			err = report.Causef("status %d instead of metadata", resp.Status)
+		default:
+			var url string
+			if url, err = m.jwksURI(resp.Body); err == nil {
+				return url, nil
 			}
-			continue
 		}
-		return m.jwksURI(resp.Body)
+		faults = append(faults, err)
 	}
-	return "", last
+	return "", report.Causef("OpenID Connect: %v; RFC 8414: %v", faults...)
 }
 
 func (m *remote) jwksURI(document []byte) (string, error) {
@@ -368,13 +413,14 @@ func (m *remote) jwksURI(document []byte) (string, error) {
 // maxAge is for how long an answer may be kept (RFC 9111 section 5.2.2.1),
 // within the bounds of the policy.
 func maxAge(h http.Header) time.Duration {
-	for _, directive := range strings.Split(strings.Join(h.Values("Cache-Control"), ","), ",") {
+	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
 		if !strings.EqualFold(name, "max-age") {
 			continue
 		}
-		if n, err := strconv.ParseInt(strings.Trim(value, `"`), 10, 32); err == nil {
-			return min(maxRefresh, max(minRefresh, time.Duration(n)*time.Second))
+		// Beyond 64 bits n is the largest there is (section 1.2.2).
+		if n, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+			return max(minRefresh, time.Duration(min(n, uint64(maxRefresh/time.Second)))*time.Second)
 		}
 	}
 	return defaultRefresh
