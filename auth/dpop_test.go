@@ -798,40 +798,42 @@ func (s *replayStore) Use(_ context.Context, owner, id string, until time.Time) 
 // else, makes the store remember nothing.
 func TestDPoPReplayLast(t *testing.T) {
 	t.Parallel()
-	s, store := signerFor("ES256"), &replayStore{first: true}
-	d := newDPoP(t, auth.DPoPConfig{Replay: store, RequireNonce: true})
-	nonce := object{"nonce": d.Nonce()}
-	and := func(edits object) object {
-		all := maps.Clone(nonce)
-		maps.Copy(all, edits)
-		return all
-	}
-	for _, tt := range []proofCase{
-		{name: "typ", header: object{"typ": "JWT"}},
-		{name: "htm", claims: object{"htm": "POST"}},
-		{name: "htu", claims: object{"htu": "https://evil.example/"}},
-		{name: "iat", claims: object{"iat": 0}},
-		{name: "jti", claims: object{"jti": nil}},
-		{name: "ath", claims: object{"ath": "x"}},
-		{name: "nonce", claims: object{"nonce": nil}},
-	} {
-		if err := prove(t, d, s, s.proof(t, tt.header, and(tt.claims))); err == nil {
-			t.Errorf("%s: admitted", tt.name)
+	synctest.Test(t, func(t *testing.T) {
+		s, store := signerFor("ES256"), &replayStore{first: true}
+		d := newDPoP(t, auth.DPoPConfig{Replay: store, RequireNonce: true})
+		nonce := object{"nonce": d.Nonce()}
+		and := func(edits object) object {
+			all := maps.Clone(nonce)
+			maps.Copy(all, edits)
+			return all
 		}
-	}
-	if err := d.Check(withProofs(s.proof(t, nil, nonce)), boundToken, signerFor("EdDSA").jkt(t)); err == nil {
-		t.Error("thumbprint: admitted")
-	}
-	if store.calls != 0 {
-		t.Errorf("the store was asked %d times for refused proofs", store.calls)
-	}
-	wantProof(t, "good", prove(t, d, s, s.proof(t, nil, nonce)), "")
-	if store.calls != 1 || store.owner != s.jkt(t) || len(store.id) != 43 || strings.Contains(store.id, "proof-") {
-		t.Errorf("the store was asked %d times, for %q of %q", store.calls, store.id, store.owner)
-	}
-	if left := time.Until(store.until); left < 80*time.Second || left > 90*time.Second {
-		t.Errorf("to remember for %v, want 90 s", left)
-	}
+		for _, tt := range []proofCase{
+			{name: "typ", header: object{"typ": "JWT"}},
+			{name: "htm", claims: object{"htm": "POST"}},
+			{name: "htu", claims: object{"htu": "https://evil.example/"}},
+			{name: "iat", claims: object{"iat": 0}},
+			{name: "jti", claims: object{"jti": nil}},
+			{name: "ath", claims: object{"ath": "x"}},
+			{name: "nonce", claims: object{"nonce": nil}},
+		} {
+			if err := prove(t, d, s, s.proof(t, tt.header, and(tt.claims))); err == nil {
+				t.Errorf("%s: admitted", tt.name)
+			}
+		}
+		if err := d.Check(withProofs(s.proof(t, nil, nonce)), boundToken, signerFor("EdDSA").jkt(t)); err == nil {
+			t.Error("thumbprint: admitted")
+		}
+		if store.calls != 0 {
+			t.Errorf("the store was asked %d times for refused proofs", store.calls)
+		}
+		wantProof(t, "good", prove(t, d, s, s.proof(t, nil, nonce)), "")
+		if store.calls != 1 || store.owner != s.jkt(t) || len(store.id) != 43 || strings.Contains(store.id, "proof-") {
+			t.Errorf("the store was asked %d times, for %q of %q", store.calls, store.id, store.owner)
+		}
+		if left := time.Until(store.until); left != 90*time.Second {
+			t.Errorf("to remember for %v, want 90 s", left)
+		}
+	})
 }
 
 // malleate returns the other signature (r, n-s) that an ES256 signature (r, s)
