@@ -66,6 +66,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -108,7 +109,7 @@ type RequestChallenger interface {
 // (RFC 6750 section 2).
 type Carrier interface {
 	// Carries names the place in r where the credentials are, such as
-	// "Authorization"; "" if there are none.
+	// "Authorization"; "" if there are none, or if they are the connection's.
 	Carries(r *http.Request) string
 }
 
@@ -157,7 +158,7 @@ func New(cfg Config) (*Gate, error) {
 		errs = append(errs, errors.New("auth: Authenticators is empty, want at least one"))
 	}
 	for i, a := range cfg.Authenticators {
-		if j, typed := a.(*JWT); a == nil || typed && j == nil {
+		if v := reflect.ValueOf(a); a == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 			errs = append(errs, fmt.Errorf("auth: Authenticators[%d] is nil, want an Authenticator", i))
 		}
 	}
@@ -229,16 +230,21 @@ func (g *Gate) authenticate(r *http.Request) (admission, *Error) {
 	if len(authorization) > 1 {
 		return admission{}, &Error{Kind: Malformed, Reason: ReasonDuplicate, Err: report.Causef("%d Authorization headers", len(authorization))}
 	}
-	if err := g.onePlace(r); err != nil {
+	place, err := g.onePlace(r)
+	if err != nil {
 		return admission{}, err
 	}
-	var declined *Error
+	var declined, passed *Error
 	var decliner Authenticator
 	for _, a := range g.authenticators {
 		p, detail, err := ask(a, r)
 		switch {
 		case err != nil && errors.Is(err, ErrNoCredentials):
-			if e, ok := errors.AsType[*Error](err); ok && e != nil && declined == nil {
+			e, ok := errors.AsType[*Error](err)
+			if ok && (e == nil || e.Kind != Invalid && e.Kind != Missing) {
+				return admission{by: a}, classify(err) // a check that failed, whatever its cause
+			}
+			if ok && declined == nil {
 				declined, decliner = e, a
 			}
 			continue
@@ -247,10 +253,18 @@ func (g *Gate) authenticate(r *http.Request) (admission, *Error) {
 		case p == nil || p.Issuer == "" || p.Subject == "":
 			return admission{by: a}, &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: report.Causef("%T admitted a caller without issuer and subject", a)}
 		}
+		if c, ok := a.(Carrier); ok && place != "" && c.Carries(r) != place {
+			// The credentials there are for another to judge, and decide.
+			passed = &Error{Kind: Malformed, Reason: ReasonDuplicate, Err: report.Causef("credentials in %s that nobody takes, and others", place)}
+			continue
+		}
 		return admission{p, a, detail}, nil
 	}
 	if declined != nil {
 		return admission{by: decliner}, declined
+	}
+	if passed != nil {
+		return admission{}, passed
 	}
 	if len(authorization) > 0 {
 		return admission{}, &Error{Kind: Missing, Reason: ReasonScheme, Err: report.Cause("the Authorization scheme is not one of this service's")}
@@ -267,19 +281,19 @@ func ask(a Authenticator, r *http.Request) (*principal.Principal, string, error)
 	return p, "", err
 }
 
-// onePlace refuses requests with credentials in two places.
-func (g *Gate) onePlace(r *http.Request) *Error {
-	first := ""
+// onePlace returns the place that Carriers find credentials in, and refuses
+// requests that have them in two.
+func (g *Gate) onePlace(r *http.Request) (first string, _ *Error) {
 	for _, c := range g.carriers {
 		place := c.Carries(r)
 		if first == "" {
 			first = place
 		}
 		if place != "" && place != first {
-			return &Error{Kind: Malformed, Reason: ReasonDuplicate, Err: report.Causef("credentials in %s and in %s", first, place)}
+			return "", &Error{Kind: Malformed, Reason: ReasonDuplicate, Err: report.Causef("credentials in %s and in %s", first, place)}
 		}
 	}
-	return nil
+	return first, nil
 }
 
 // Handler lets only requests through whose caller is known, and puts the

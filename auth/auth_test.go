@@ -200,6 +200,51 @@ func TestCredentialsInTwoPlaces(t *testing.T) {
 	}
 }
 
+// A connected is a stub whose credentials are the connection's, as a client
+// certificate is.
+type connected struct{ stub }
+
+func (*connected) Carries(*http.Request) string { return "" }
+
+// Credentials in a request are for who carries them to judge: what the
+// connection proves does not stand in for bad ones.
+func TestCredentialsBesideTheConnections(t *testing.T) {
+	t.Parallel()
+	s := signerFor("HS256")
+	jwt := newJWT(t, issuerOf(s))
+	for _, tt := range []struct {
+		name    string
+		request []string
+		status  int
+		body    string
+	}{
+		{"certificate alone", nil, 200, "bob"},
+		{"with a good token", []string{"Bearer " + s.token(t, goodClaims())}, 200, "alice"},
+		{"with a bad token", []string{"Bearer " + s.token(t, goodClaims().with(object{"exp": 1}))}, 401, ""},
+		{"with junk", []string{"Bearer junk"}, 401, ""},
+		{"with a scheme that is off", []string{"DPoP junk"}, 400, ""},
+	} {
+		for _, chain := range [][]auth.Authenticator{{jwt, &connected{stub{principal: bob}}}, {&connected{stub{principal: bob}}, jwt}} {
+			w := serve(newGate(t, auth.Config{Authenticators: chain}).Handler(whoami), tt.request...)
+			if w.Code != tt.status || tt.body != "" && w.Body.String() != tt.body {
+				t.Errorf("%s: status = %d: %s, want %d", tt.name, w.Code, w.Body, tt.status)
+			}
+		}
+	}
+}
+
+// A check that failed is no reason to ask the next, whatever its cause wraps.
+func TestFailedChecksAreNotDeclined(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []auth.Kind{auth.Unavailable, auth.Malformed, auth.InsufficientScope, auth.Forbidden, auth.StaleAuthentication} {
+		failed := &stub{err: &auth.Error{Kind: kind, Reason: "r", Err: fmt.Errorf("lookup: %w", auth.ErrNoCredentials)}}
+		g := newGate(t, auth.Config{Authenticators: []auth.Authenticator{failed, &stub{principal: bob}}})
+		if w := serve(g.Handler(whoami)); w.Code < 400 {
+			t.Errorf("kind %d: status = %d, and the next Authenticator was asked", kind, w.Code)
+		}
+	}
+}
+
 // A token that is no JWT is for the next that speaks Bearer, and the first one's
 // refusal counts if nobody takes it.
 func TestAnotherFormOfToken(t *testing.T) {

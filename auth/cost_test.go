@@ -1,3 +1,5 @@
+//go:build !race
+
 package auth_test
 
 import (
@@ -32,6 +34,8 @@ func cost(f func()) (allocs float64, bytes uint64) {
 	return allocs, (after.TotalAlloc - before.TotalAlloc) / rounds
 }
 
+// The race detector makes pools forget, which is why this is not for it.
+
 // TestRefusalsAreCheap: what anybody can send costs at most 6 allocations and
 // 1 KiB. Where a signature has to be checked, that of RSA and ECDSA takes more
 // than that in the standard library already, and counts for itself.
@@ -57,6 +61,9 @@ func TestRefusalsAreCheap(t *testing.T) {
 			{"malformed", good[:len(good)-3] + "=.x", auth.ReasonMalformed, one, false},
 			{"malformed, bad byte", good + "=", auth.ReasonMalformed, one, false},
 			{"malformed, not JSON", b64("{") + good[strings.IndexByte(good, '.'):], auth.ReasonMalformed, one, false},
+			{"a header of escapes", b64(`{"alg":"none","a":["`+strings.Repeat(`\n","`, 120)+`"]}`) + good[strings.IndexByte(good, '.'):], auth.ReasonAlgorithm, one, false},
+			{"a header of objects", b64(`{"alg":"none","a":[`+strings.Repeat(`{},`, 250)+`{}]}`) + good[strings.IndexByte(good, '.'):], auth.ReasonAlgorithm, one, false},
+			{"a header that is too long", b64(`{"alg":"none","a":"`+strings.Repeat("a", 4<<10)+`"}`) + good[strings.IndexByte(good, '.'):], auth.ReasonOversize, one, false},
 			{"wrong algorithm", other.token(t, goodClaims()), auth.ReasonAlgorithm, one, false},
 			{"no algorithm", b64(`{"alg":"none"}`) + good[strings.IndexByte(good, '.'):], auth.ReasonAlgorithm, one, false},
 			{"unknown issuer of two", s.token(t, goodClaims().with(object{"iss": "https://third.example"})), auth.ReasonIssuer, two, false},

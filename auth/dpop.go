@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -61,10 +60,9 @@ type DPoPConfig struct {
 	// section 9).
 	RequireNonce bool
 
-	// NonceKey makes the nonces: at least 32 random bytes, the same in all
-	// instances of the service. If nil it is random, and an instance knows
-	// none but its own.
-	NonceKey NonceKey
+	// NonceKey makes the nonces: a [Secret], the same in all instances of the
+	// service. If zero it is random, and an instance knows none but its own.
+	NonceKey KeySource
 
 	// Replay remembers which proofs were used. If nil, that is this process,
 	// which remembers 100,000 proofs and 1,000 of any one key, and refuses
@@ -75,17 +73,6 @@ type DPoPConfig struct {
 	// accepts a proof once.
 	Replay ReplayStore
 }
-
-// A NonceKey is a secret. It never prints.
-type NonceKey []byte
-
-const redacted = "[redacted]"
-
-// Format implements [fmt.Formatter].
-func (NonceKey) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(redacted)) }
-
-// MarshalText implements [encoding.TextMarshaler].
-func (NonceKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // A DPoP checks that the sender of a request holds the private key that its
 // access token is bound to (RFC 9449). A stolen token alone is then worth
@@ -166,20 +153,17 @@ func NewDPoP(cfg DPoPConfig) (*DPoP, error) {
 	}
 	d.names = strings.Join(names, " ")
 	switch {
-	case cfg.NonceKey != nil && !cfg.RequireNonce:
+	case cfg.NonceKey.src != nil && !cfg.RequireNonce:
 		bad("NonceKey is set without RequireNonce")
-	case cfg.NonceKey != nil && len(cfg.NonceKey) < minNonceKey:
-		bad("NonceKey has %d bytes, want at least %d random ones", len(cfg.NonceKey), minNonceKey)
 	case cfg.RequireNonce:
-		key := slices.Clone(cfg.NonceKey)
-		if key == nil {
-			key = make(NonceKey, minNonceKey)
-			_, _ = rand.Read(key) // never fails
+		key, err := nonceKey(cfg.NonceKey)
+		if err != nil {
+			bad("NonceKey: %w", err)
 		}
 		d.nonces = newNonces(key)
 	}
-	if r, ok := cfg.Replay.(*RedisReplay); ok && r == nil {
-		bad("Replay is a nil *RedisReplay, want one of NewRedisReplay")
+	if r, ok := cfg.Replay.(*RedisReplay); ok && (r == nil || r.store.do == nil) {
+		bad("Replay is a nil or empty *RedisReplay, want one that NewRedisReplay made")
 	}
 	if cfg.Replay == nil {
 		d.replay = newMemoryReplay(maxReplays, maxReplaysOfOwner)

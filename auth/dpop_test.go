@@ -963,11 +963,9 @@ func TestDPoPFlood(t *testing.T) {
 func TestDPoPNonce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		key := bytes.Repeat([]byte("k3y!"), 8)
-		cfg := auth.DPoPConfig{RequireNonce: true, NonceKey: key}
+		cfg := auth.DPoPConfig{RequireNonce: true, NonceKey: auth.Secret([]byte(secret64))}
 		s, d, twin, stranger := signerFor("ES256"), newDPoP(t, cfg), newDPoP(t, cfg), newDPoP(t, auth.DPoPConfig{RequireNonce: true})
-		clear(key) // they have their own copy
-		zeros := newDPoP(t, auth.DPoPConfig{RequireNonce: true, NonceKey: key})
+		zeros := newDPoP(t, auth.DPoPConfig{RequireNonce: true, NonceKey: auth.Secret([]byte(secret64[:32]))})
 		nonce := d.Nonce()
 		for _, tt := range []struct {
 			name string
@@ -1007,7 +1005,7 @@ func TestDPoPNonce(t *testing.T) {
 // TestDPoPNonceOfTheFuture: another instance's clock may be ahead, but not far.
 func TestDPoPNonceOfTheFuture(t *testing.T) {
 	t.Parallel()
-	cfg := auth.DPoPConfig{RequireNonce: true, NonceKey: bytes.Repeat([]byte("k3y!"), 8)}
+	cfg := auth.DPoPConfig{RequireNonce: true, NonceKey: auth.Secret([]byte(secret64))}
 	var early, late string
 	synctest.Test(t, func(t *testing.T) {
 		d := newDPoP(t, cfg)
@@ -1102,7 +1100,7 @@ func TestDPoPChallenge(t *testing.T) {
 
 func TestNewDPoP(t *testing.T) {
 	t.Parallel()
-	short := auth.NonceKey("0123456789")
+	short := auth.Secret([]byte("0123456789"))
 	for _, tt := range []struct {
 		name string
 		cfg  auth.DPoPConfig
@@ -1117,10 +1115,10 @@ func TestNewDPoP(t *testing.T) {
 		{"loopback", auth.DPoPConfig{Origin: "http://127.0.0.1:8080"}, ""},
 		{"loopback, IPv6", auth.DPoPConfig{Origin: "http://[::1]"}, ""},
 		{"not loopback", auth.DPoPConfig{Origin: "http://localhost.example.com"}, `auth: Origin is "http://localhost.example.com", want https`},
-		{"nonce key", auth.DPoPConfig{RequireNonce: true, NonceKey: short}, "auth: NonceKey has 10 bytes, want at least 32 random ones"},
-		{"empty nonce key", auth.DPoPConfig{RequireNonce: true, NonceKey: auth.NonceKey{}}, "auth: NonceKey has 0 bytes, want at least 32 random ones"},
+		{"nonce key", auth.DPoPConfig{RequireNonce: true, NonceKey: short}, "auth: NonceKey: secret has 10 bytes, want at least 32 random ones"},
+		{"empty nonce key", auth.DPoPConfig{RequireNonce: true, NonceKey: auth.Secret(nil)}, "auth: NonceKey: secret has 0 bytes, want at least 32 random ones"},
 		{"nonce key alone", auth.DPoPConfig{NonceKey: short}, "auth: NonceKey is set without RequireNonce"},
-		{"nil store", auth.DPoPConfig{Replay: (*auth.RedisReplay)(nil)}, "auth: Replay is a nil *RedisReplay, want one of NewRedisReplay"},
+		{"nil store", auth.DPoPConfig{Replay: (*auth.RedisReplay)(nil)}, "auth: Replay is a nil or empty *RedisReplay, want one that NewRedisReplay made"},
 		{
 			"all at once",
 			auth.DPoPConfig{MaxAge: -1, Leeway: time.Hour, Algorithms: []string{"HS256", "ES256", "ES256", "none"}},
@@ -1153,8 +1151,8 @@ func TestDPoPNil(t *testing.T) {
 
 func TestDPoPPrintsNoSecret(t *testing.T) {
 	t.Parallel()
-	const secret = "k3y-k3y-k3y-k3y-k3y-k3y-k3y-k3y-"
-	cfg := auth.DPoPConfig{RequireNonce: true, NonceKey: auth.NonceKey(secret)}
+	const secret = "k3yX93jd02lsPqW8eRt5yUiOaZxCvBnM"
+	cfg := auth.DPoPConfig{RequireNonce: true, NonceKey: auth.Secret([]byte(secret))}
 	d := newDPoP(t, cfg)
 	var out bytes.Buffer
 	for _, v := range []any{cfg, &cfg, d, *d, cfg.NonceKey} {
@@ -1172,7 +1170,7 @@ func TestDPoPPrintsNoSecret(t *testing.T) {
 			t.Errorf("%q is printed:\n%s", form, out.String())
 		}
 	}
-	if !strings.Contains(out.String(), "redacted") {
+	if !strings.Contains(out.String(), "RequireNonce") {
 		t.Error("nothing is redacted: the test looks at nothing")
 	}
 }

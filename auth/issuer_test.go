@@ -56,6 +56,33 @@ func TestType(t *testing.T) {
 	}
 }
 
+// What a token says of itself that it is not: a token for access.
+func TestPurpose(t *testing.T) {
+	t.Parallel()
+	s := signerFor("ES256")
+	j := newJWT(t, issuerOf(s))
+	for _, tt := range []struct {
+		claims object
+		want   string
+	}{
+		{object{"typ": "Bearer"}, ""}, // Keycloak
+		{object{"typ": "DPoP"}, ""},
+		{object{"typ": "JWT", "token_use": "access"}, ""}, // Cognito
+		{object{"token_use": "access_token"}, ""},
+		{object{"typ": "ID"}, auth.ReasonType},
+		{object{"typ": "Refresh"}, auth.ReasonType},
+		{object{"typ": "Offline"}, auth.ReasonType},
+		{object{"typ": "Logout"}, auth.ReasonType},
+		{object{"typ": ""}, auth.ReasonType},
+		{object{"token_use": "id"}, auth.ReasonType},
+		{object{"token_use": "refresh_token"}, auth.ReasonType},
+		{object{"token_type": "N_A"}, auth.ReasonType},
+		{object{"typ": 1}, auth.ReasonClaims},
+	} {
+		check(t, j, s.token(t, goodClaims().with(tt.claims)), tt.want)
+	}
+}
+
 // RFC 9068 section 2.2.
 func TestProfileRFC9068WantsItsClaims(t *testing.T) {
 	t.Parallel()
@@ -297,6 +324,25 @@ func TestRevoked(t *testing.T) {
 	}
 }
 
+// What was not made by its New is told of at once.
+func TestNewJWTWantsWhatWasMade(t *testing.T) {
+	t.Parallel()
+	for want, cfg := range map[string]auth.JWTConfig{
+		"DPoP is empty": {DPoP: new(auth.DPoP)},
+		"Revoked is a nil or empty *auth.Revocations":      {Revoked: new(auth.Revocations)},
+		"Revoked is a nil or empty *auth.RedisRevocations": {Revoked: (*auth.RedisRevocations)(nil)},
+	} {
+		cfg.Issuers = []auth.Issuer{issuerOf(signerFor("ES256"))}
+		if _, err := auth.NewJWT(cfg); err == nil || !strings.HasPrefix(err.Error(), "auth: "+want) {
+			t.Errorf("NewJWT = %v, want %s", err, want)
+		}
+	}
+	var none *auth.JWT
+	if none.Close() != nil || none.Ready(t.Context()) == nil || none.Carries(httptest.NewRequest(http.MethodGet, "/", http.NoBody)) != "" {
+		t.Error("a nil JWT is ready, or carries credentials")
+	}
+}
+
 // What a user's function returns never hands a token on to the next.
 func TestNoFunctionDeclines(t *testing.T) {
 	t.Parallel()
@@ -414,6 +460,9 @@ func TestCookie(t *testing.T) {
 		{"another cookie too", "GET", headers{"Sec-Fetch-Site": {"same-origin"}, "Cookie": {name + "=" + good + "; " + name + "=" + good}}, 400, auth.ReasonDuplicate},
 		{"empty", "GET", headers{"Sec-Fetch-Site": {"same-origin"}, "Cookie": {name + "="}}, 400, auth.ReasonMalformed},
 		{"not a token", "GET", headers{"Sec-Fetch-Site": {"same-origin"}, "Cookie": {name + "=x"}}, 401, auth.ReasonMalformed},
+		{"another scheme too", "GET", headers{"Sec-Fetch-Site": {"same-origin"}, "Authorization": {"Basic eDp5"}}, 400, auth.ReasonDuplicate},
+		{"no scheme too", "GET", headers{"Sec-Fetch-Site": {"same-origin"}, "Authorization": {"Bearer\t" + good}}, 400, auth.ReasonDuplicate},
+		{"bound to a certificate", "GET", headers{"Sec-Fetch-Site": {"same-origin"}, "Cookie": {name + "=" + s.token(t, goodClaims().with(object{"cnf": object{"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}}))}}, 401, auth.ReasonBinding},
 		{"another name", "GET", headers{"Sec-Fetch-Site": {"same-origin"}, "Cookie": {"token=" + good}}, 401, auth.ReasonMissing},
 		{"bound to a key", "GET", headers{"Sec-Fetch-Site": {"same-origin"}, "Cookie": {name + "=" + s.token(t, goodClaims().with(object{"cnf": object{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}))}}, 401, auth.ReasonBinding},
 	} {

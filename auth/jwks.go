@@ -67,6 +67,11 @@ func parseJWKS(document []byte) ([]setKey, error) {
 // that nobody here knows.
 var errForeign = errors.New("is not for verifying signatures, or of an unknown kind")
 
+// jwkNames are the members that are read, or that no public key has.
+var jwkNames = []string{ //nolint:gochecknoglobals // immutable
+	"kty", "use", "key_ops", "alg", "kid", "crv", "x", "y", "n", "e", "d", "p", "q", "dp", "dq", "qi", "oth", "k", "issuer",
+}
+
 // parseJWK decodes a public key (RFC 7517 section 4). With an error the rawKey
 // has the kid, if that could be read.
 func parseJWK(doc []byte) (rawKey, error) {
@@ -78,6 +83,9 @@ func parseJWK(doc []byte) (rawKey, error) {
 	var err error
 	if raw.kid, err = o.OptionalText("kid"); err != nil {
 		return raw, err
+	}
+	if err := o.Exact(jwkNames); err != nil {
+		return raw, fmt.Errorf("is malformed: %w", err)
 	}
 	kty, err := o.Text("kty")
 	if err != nil {
@@ -122,8 +130,11 @@ func parseJWK(doc []byte) (rawKey, error) {
 	}
 	// Entra ID publishes the keys of all its tenants together, and says of which
 	// issuer each is, with {tenantid} where it is of any.
-	if issuer, ok := strictjson.Text(o.Get("issuer")); ok && !strings.Contains(issuer, tenantVariable) {
-		raw.issuer = issuer
+	if raw.issuer, err = o.OptionalText("issuer"); err != nil {
+		return raw, err
+	}
+	if strings.Contains(raw.issuer, tenantVariable) {
+		raw.issuer = ""
 	}
 	switch kty {
 	case "RSA":

@@ -19,6 +19,10 @@ import (
 // headers by default, and no issuer's tokens come near 16 KiB.
 const maxToken = 16 << 10
 
+// maxHeader is the longest header of a token that is looked at. Those with a
+// certificate in them, which is not read, take 2 KiB.
+const maxHeader = 4 << 10
+
 // A compact is a JWS in compact form (RFC 7515 section 7.1), taken apart and
 // neither decoded nor verified.
 type compact struct{ signed, header, payload, signature string }
@@ -186,6 +190,9 @@ func readHeader(o *strictjson.Object) (h header, err error) {
 
 // readTokenHeader decodes the header of an access token.
 func readTokenHeader(part string) (header, error) {
+	if len(part) > maxHeader {
+		return header{}, invalid(ReasonOversize, report.Cause("a header longer than 4 KiB"))
+	}
 	raw, err := strict.DecodeString(part)
 	if err != nil {
 		return header{}, invalid(ReasonMalformed, report.Cause("the header is not base64url"))

@@ -172,7 +172,7 @@ const (
 //
 // NewJWT asks nobody. Keys are fetched when the first token needs them, after
 // its header and its issuer were found acceptable, over https, from public
-// addresses, at most 1 MiB and 100 keys in 5 s. A request waits for at most 2 s.
+// addresses, at most 1 MiB and 100 keys, each answer in 5 s. A request waits for at most 2 s.
 // They are fetched again when their max-age is over (5 min to 1 h; 15 min
 // without one), for the next token that verifies or has no kid: shortly before
 // that in the background, after it while the request waits. A token with an
@@ -246,6 +246,19 @@ func NewJWT(cfg JWTConfig) (*JWT, error) {
 	}
 	if cfg.MaxLifetime < 0 {
 		bad("MaxLifetime is %v, want 0 or more", cfg.MaxLifetime)
+	}
+	if cfg.DPoP != nil && cfg.DPoP.algorithms == nil {
+		bad("DPoP is empty, want one that NewDPoP made")
+	}
+	switch v := cfg.Revoked.(type) {
+	case *Revocations:
+		if v == nil || v.revoked == nil {
+			bad("Revoked is a nil or empty %T, want one that NewRevocations made", v)
+		}
+	case *RedisRevocations:
+		if v == nil || v.store.do == nil {
+			bad("Revoked is a nil or empty %T, want one that NewRedisRevocations made", v)
+		}
 	}
 	if cfg.Cookie != "" && !isHostCookie(cfg.Cookie) {
 		bad("Cookie is %q, want a name that begins with __Host-", cfg.Cookie)
@@ -382,6 +395,9 @@ func (j *JWT) checkIssuer(raw string) error {
 // Ready reports whether the keys of every issuer are there, and fetches those
 // that are not, for readiness probes. It waits for at most 2 s.
 func (j *JWT) Ready(ctx context.Context) error {
+	if j == nil {
+		return errNilJWT
+	}
 	errs := make([]error, len(j.remotes))
 	var all sync.WaitGroup
 	for i, m := range j.remotes {
@@ -393,6 +409,9 @@ func (j *JWT) Ready(ctx context.Context) error {
 
 // Close ends what is being fetched. It may be called more than once.
 func (j *JWT) Close() error {
+	if j == nil {
+		return nil
+	}
 	for _, m := range j.remotes {
 		m.close()
 	}
@@ -411,7 +430,7 @@ func (j *JWT) Authenticate(r *http.Request) (*principal.Principal, error) {
 // authenticate also returns what the record should say.
 func (j *JWT) authenticate(r *http.Request) (*principal.Principal, string, error) {
 	if j == nil {
-		return nil, "", &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: report.Cause("nil *JWT")}
+		return nil, "", &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: errNilJWT}
 	}
 	scheme, token, err := j.credential(r)
 	if err != nil {
@@ -433,17 +452,18 @@ func (j *JWT) authenticate(r *http.Request) (*principal.Principal, string, error
 // credential returns the one token of r.
 func (j *JWT) credential(r *http.Request) (scheme, token string, err error) {
 	scheme, token, err = BearerToken(r)
-	if errors.Is(err, ErrNoCredentials) && j.cookie != "" {
+	withCookie := j.cookie != "" && len(r.CookiesNamed(j.cookie)) > 0
+	if withCookie && len(r.Header["Authorization"]) == 0 {
 		token, err = cookieToken(r, j.cookie)
 		return schemeCookie, token, err
 	}
 	switch {
-	case err != nil:
+	case err != nil && (!withCookie || !errors.Is(err, ErrNoCredentials)):
 		return "", "", err
-	case scheme == schemeDPoP && j.binding.DPoP == nil:
+	case scheme == schemeDPoP && j.binding.DPoP == nil && !withCookie:
 		return "", "", ErrNoCredentials
-	case j.cookie != "" && len(r.CookiesNamed(j.cookie)) > 0:
-		return "", "", &Error{Kind: Malformed, Reason: ReasonDuplicate, Err: report.Cause("a token in Authorization and another in a cookie")}
+	case withCookie:
+		return "", "", &Error{Kind: Malformed, Reason: ReasonDuplicate, Err: report.Cause("credentials in Authorization and in a cookie")}
 	}
 	return scheme, token, nil
 }
@@ -453,8 +473,8 @@ func (j *JWT) Carries(r *http.Request) string {
 	if _, _, err := BearerToken(r); !errors.Is(err, ErrNoCredentials) {
 		return "Authorization"
 	}
-	if j.cookie != "" && len(r.CookiesNamed(j.cookie)) > 0 {
-		return "Cookie"
+	if j != nil && j.cookie != "" && len(r.CookiesNamed(j.cookie)) > 0 {
+		return "the cookie " + j.cookie
 	}
 	return ""
 }
@@ -464,7 +484,7 @@ func (j *JWT) Carries(r *http.Request) string {
 // nothing proves that its sender holds the key. Every error is an *Error.
 func (j *JWT) Verify(ctx context.Context, token string) (*principal.Principal, error) {
 	if j == nil {
-		return nil, &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: report.Cause("nil *JWT")}
+		return nil, &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: errNilJWT}
 	}
 	p, _, err := j.verify(ctx, token)
 	if err != nil {
@@ -491,6 +511,8 @@ type proven struct {
 	keys         *keySet // the generation that verified it
 	at           time.Time
 }
+
+var errNilJWT error = report.Cause("nil *JWT")
 
 var errUnproven error = report.Cause("the check of the token ended early")
 
@@ -663,6 +685,12 @@ func (iss *issuer) prove(o *strictjson.Object, payload []byte, leeway, maxLifeti
 	if err := iss.addressed(o); err != nil {
 		return nil, err
 	}
+	switch _, other, err := claims.IsAccess(o); {
+	case err != nil:
+		return nil, invalid(ReasonClaims, err)
+	case other != "":
+		return nil, invalid(ReasonType, report.Cause(other+" is not that of an access token"))
+	}
 	set, err := claims.Read(o, iss.rolesClaim, iss.url)
 	if err == nil && set.Subject == "" {
 		_, err = o.Text("sub")
@@ -755,6 +783,9 @@ func (iss *issuer) conforms(o *strictjson.Object, set *claims.Set, dates claims.
 // admit checks who presents a token, each time that it is presented.
 func (j *JWT) admit(r *http.Request, scheme, token string, p *proven) error {
 	if scheme == schemeCookie {
+		if p.confirmation != nil {
+			return invalid(ReasonBinding, report.Cause("a token in a cookie that is bound to a key"))
+		}
 		scheme = schemeBearer
 	}
 	if err := j.binding.Check(r, scheme, token, p.confirmation); err != nil {
@@ -808,7 +839,12 @@ func (j *JWT) Challenges(err error) []string {
 
 // DPoPNonce returns the nonce that the client of r should use next, "" if it
 // needs none. A Gate puts it into its answers (RFC 9449 section 8).
-func (j *JWT) DPoPNonce(r *http.Request) string { return j.binding.DPoP.NextNonce(r) }
+func (j *JWT) DPoPNonce(r *http.Request) string {
+	if j == nil {
+		return ""
+	}
+	return j.binding.DPoP.NextNonce(r)
+}
 
 // invalid refuses a token. Its author is unknown until the signature is
 // verified, so the error quotes nothing of it.

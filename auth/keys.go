@@ -224,10 +224,29 @@ type keySet struct {
 func newKeySet(raws []rawKey, allowed []string) (*keySet, []error) {
 	set := &keySet{named: make(map[string]*key)}
 	var errs []error
-	for _, raw := range raws {
-		a, err := raw.algorithm(allowed)
+	all := make([]*algorithm, len(raws))
+	of := make(map[string]*algorithm) // by thumbprint
+	twice := make(map[string]bool)
+	for i := range raws {
+		a, err := raws[i].algorithm(allowed)
 		if err != nil {
 			errs = append(errs, err)
+			continue
+		}
+		all[i] = a
+		if t := thumbprintOf(raws[i].value); of[t] != nil && of[t] != a && t != "" {
+			twice[t] = true
+		} else {
+			of[t] = a
+		}
+	}
+	for i, raw := range raws {
+		a := all[i]
+		if a == nil {
+			continue
+		}
+		if twice[thumbprintOf(raw.value)] {
+			errs = append(errs, fmt.Errorf("key %.64q is there for two algorithms, want one for each key", raw.kid))
 			continue
 		}
 		k := newKey(raw.kid, a, raw.value)

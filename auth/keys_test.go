@@ -318,7 +318,14 @@ func TestStaticJWKS(t *testing.T) {
 	runKeyCases(t, []keyCase{
 		{"all kinds", set(ed.with(object{"kid": "1"}), ec.with(object{"kid": "2"}), rs.with(object{"kid": "3"})), nil, ""},
 		{"all members", set(rs.with(object{"kid": "1", "alg": "RS256", "use": "sig", "key_ops": []string{"verify"}, "x5t": "x", "x5c": []any{}})), nil, ""},
-		{"alg chooses", set(rs.with(object{"kid": "1", "alg": "PS256"}), rs.with(object{"kid": "2", "alg": "RS256"})), []string{"RS256", "PS256"}, ""},
+		{"alg chooses", set(rs.with(object{"kid": "1", "alg": "PS256"})), []string{"RS256", "PS256"}, ""},
+		{"one key twice", set(rs.with(object{"kid": "1"}), rs.with(object{"kid": "2"})), nil, ""},
+		{"one key for two algorithms", set(rs.with(object{"kid": "1", "alg": "PS256"}), rs.with(object{"kid": "2", "alg": "RS256"})), nil, strings.Join([]string{
+			`key "1" is there for two algorithms, want one for each key`,
+			`key "2" is there for two algorithms, want one for each key`,
+		}, "\nauth: Issuers[0].Keys: ")},
+		{"a member in another case", set(rs.with(object{"Use": "enc"})), nil, "JWKS key 0 is malformed: use is written in another case"},
+		{"issuer number", set(rs.with(object{"issuer": 5})), nil, "JWKS key 0 issuer is not a string"},
 		{"alg Ed25519", set(ed.with(object{"alg": "Ed25519"})), nil, ""},
 		{"keys for others", set(ed, object{"kty": "new"}, rs.with(object{"use": "enc"}), ed.with(object{"crv": "X25519"}), ec.with(object{"crv": "secp256k1"})), nil, ""},
 		{"100 keys", set(append(slices.Clone(many[:99]), ed)...), nil, ""},

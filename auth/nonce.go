@@ -2,14 +2,15 @@ package auth
 
 import (
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"time"
 )
 
 const (
 	nonceLifetime = 5 * time.Minute
-	minNonceKey   = 32 // bytes
 
 	nonceTag  = 16 // bytes of the MAC
 	nonceSize = 8 + nonceTag
@@ -20,6 +21,24 @@ const (
 // good (RFC 9449 section 8.2); that a proof is used once is the jti's part.
 type nonces struct {
 	mac func(message []byte) []byte // hides the key
+}
+
+// nonceKey returns the key in src, or a random one.
+func nonceKey(src KeySource) ([]byte, error) {
+	if src.src == nil {
+		key := make([]byte, sha256.Size)
+		_, _ = rand.Read(key) // never fails
+		return key, nil
+	}
+	if !src.src.secret {
+		return nil, errors.New("is no Secret")
+	}
+	raws, errs := src.src.load()
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	key, _ := raws[0].value.([]byte)
+	return key, nil
 }
 
 func newNonces(key []byte) *nonces {

@@ -238,6 +238,7 @@ func (m *remote) settle(f *flight, s *fetchedSet, err error) {
 	m.flight = nil
 	close(f.done)
 	m.mu.Unlock()
+	defer func() { _ = recover() }() // of a Logger: no request is there to end
 	switch {
 	case err != nil && m.life.Err() == nil:
 		m.log.LogAttrs(m.life, slog.LevelError, "auth: keys could not be fetched",

@@ -658,18 +658,14 @@ func TestLookup(t *testing.T) {
 func TestNil(t *testing.T) {
 	t.Parallel()
 	var none *basic.Authenticator
-	g := newGate(t, auth.Config{}, none)
-	for _, tt := range []struct {
-		r    *http.Request
-		want int
-	}{
-		{request(encode("billing:" + billing)), 503},
-		{plain(encode("billing:" + billing)), 503},
-		{request(), 401},
-	} {
-		if w := serve(g.Handler(whoami), tt.r); w.Code != tt.want || w.Header().Get("WWW-Authenticate") != "" {
-			t.Errorf("got %d %v, want %d", w.Code, w.Header(), tt.want)
+	for _, r := range []*http.Request{request(encode("billing:" + billing)), plain(encode("billing:" + billing))} {
+		_, err := none.Authenticate(r)
+		if e, ok := errors.AsType[*auth.Error](err); !ok || e.StatusCode() != http.StatusServiceUnavailable || none.ChallengesFor(r, err) != nil {
+			t.Errorf("Authenticate = %v, want 503 without a challenge", err)
 		}
+	}
+	if _, err := none.Authenticate(request()); !errors.Is(err, auth.ErrNoCredentials) {
+		t.Errorf("Authenticate without credentials = %v", err)
 	}
 }
 

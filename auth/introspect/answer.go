@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/gatehouse-go/gatehouse/auth"
@@ -89,9 +88,12 @@ func (i *Introspector) judge(token string, o *strictjson.Object) (*verdict, erro
 	if err := i.addressed(o, set.ClientID); err != nil {
 		return nil, err
 	}
-	dpop, err := isAccessToken(o)
-	if err != nil {
+	dpop, other, err := claims.IsAccess(o)
+	switch {
+	case err != nil:
 		return nil, err
+	case other != "":
+		return nil, invalid(auth.ReasonType, report.Cause(other+" is not that of an access token"))
 	}
 	proof := boundByProof(set.Confirmation)
 	if dpop && !proof {
@@ -135,34 +137,6 @@ func (i *Introspector) addressed(o *strictjson.Object, clientID string) error {
 		return invalid(auth.ReasonAudience, report.Cause("aud names none of this service's names"))
 	}
 	return nil
-}
-
-// isAccessToken refuses the other tokens that authorization servers also find
-// active, refresh tokens and ID tokens above all, by the three members in which
-// they tell: RFC 7662's, ORY Hydra's and Amazon Cognito's, and Keycloak's. It
-// reports whether the type is DPoP.
-func isAccessToken(o *strictjson.Object) (dpop bool, err error) {
-	for _, m := range []struct {
-		name string
-		good []string
-	}{
-		{"token_type", []string{schemeBearer, schemeDPoP}},
-		{"token_use", []string{"access_token", "access"}},
-		{"typ", []string{schemeBearer, schemeDPoP, "JWT", "at+jwt", "application/at+jwt"}},
-	} {
-		if !o.Has(m.name) {
-			continue
-		}
-		given, err := o.OptionalText(m.name)
-		if err != nil {
-			return false, err
-		}
-		if !slices.ContainsFunc(m.good, func(g string) bool { return strings.EqualFold(g, given) }) {
-			return false, invalid(auth.ReasonType, report.Cause(m.name+" is not that of an access token"))
-		}
-		dpop = dpop || strings.EqualFold(given, schemeDPoP)
-	}
-	return dpop, nil
 }
 
 // boundByProof reports whether cnf binds a token by DPoP (RFC 9449 section 6).

@@ -24,6 +24,7 @@ const (
 	maxQueue     = 2 * time.Second
 	timeout      = 3 * time.Second
 	pause        = time.Second
+	recent       = 2 * time.Second // after an answer the endpoint is not down
 	refusedTTL   = 5 * time.Second
 	maxAnswer    = 64 << 10
 )
@@ -175,7 +176,9 @@ func (a *asker) land(f *flight, key digest, dead bool) {
 	case f.started.IsZero() || a.closed:
 	case !dead:
 		a.answered, a.down = now, nil
-	case !a.answered.After(f.started): // else the failure is its own, not the endpoint's
+	// Else the failure is its own, not the endpoint's: who sends tokens that it
+	// chokes on must not stop the others.
+	case !a.answered.After(f.started) && now.Sub(a.answered) > recent:
 		a.down, a.retryAt = f.err, now.Add(pause)
 	}
 	if f.err == nil && a.ttl > 0 {

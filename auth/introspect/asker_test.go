@@ -328,7 +328,7 @@ func TestDown(t *testing.T) {
 				if w := h.get("remembered"); w.Code != 200 {
 					t.Errorf("status = %d, want 200", w.Code)
 				}
-				time.Sleep(time.Second)
+				time.Sleep(3 * time.Second) // else the answer speaks for the endpoint
 				if w := h.get("poison"); w.Code != 503 {
 					t.Errorf("status = %d, want 503", w.Code)
 				}
@@ -517,4 +517,31 @@ func TestClose(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Whoever sends tokens that the endpoint chokes on does not stop the others: it
+// is not down while it answers them.
+func TestChokingTokensDoNotStopOthers(t *testing.T) {
+	t.Parallel()
+	for _, choke := range []http.HandlerFunc{says(502, ""), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasPrefix(r.PostFormValue("token"), "choke") {
+					choke(w, r)
+					return
+				}
+				says(http.StatusOK, good().json())(w, r)
+			})
+			h := newHouse(t, newIntrospector(t, s.config()))
+			for i := range 300 { // half a minute
+				if w := h.get(fmt.Sprint("honest", i)); w.Code != http.StatusOK {
+					t.Fatalf("honest caller %d: status = %d, want 200: %s", i, w.Code, h.detail())
+				}
+				if w := h.get(fmt.Sprint("choke", i)); w.Code != http.StatusServiceUnavailable {
+					t.Fatalf("choking token %d: status = %d, want 503", i, w.Code)
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+		})
+	}
 }

@@ -190,10 +190,10 @@ type Config struct {
 // boolean "active". None of this is remembered as a refusal.
 //
 // The endpoint counts as down when it does not answer, or with 401, 429, 502, 503
-// or 504, and no other question was answered in the meantime. Then it is not
-// asked for 1 s, and thereafter about one token at a time, until it answers;
-// requests with tokens that are not remembered get 503 at once. Other statuses
-// may be due to one token, and do not count.
+// or 504, and no other question was answered in the meantime or in the 2 s
+// before. Then it is not asked for 1 s, and thereafter about one token at a
+// time, until it answers; requests with tokens that are not remembered get 503
+// at once. Other statuses may be due to one token, and do not count.
 //
 // It is safe for concurrent use. Call Close when done.
 type Introspector struct {

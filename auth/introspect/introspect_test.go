@@ -453,8 +453,9 @@ func TestErrorsAreTheCallers(t *testing.T) {
 func TestNil(t *testing.T) {
 	t.Parallel()
 	var i *introspect.Introspector
-	if w := newHouse(t, i).get(opaque); w.Code != http.StatusServiceUnavailable {
-		t.Errorf("status = %d, want 503", w.Code)
+	_, err := i.Authenticate(httptest.NewRequest(http.MethodGet, "/", http.NoBody))
+	if e, ok := errors.AsType[*auth.Error](err); !ok || e.StatusCode() != http.StatusServiceUnavailable {
+		t.Errorf("Authenticate = %v, want 503", err)
 	}
 }
 

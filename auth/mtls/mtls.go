@@ -215,6 +215,10 @@ func (a *Authenticator) Authenticate(r *http.Request) (*principal.Principal, err
 	}, nil
 }
 
+// Carries implements [auth.Carrier]. A certificate is the connection's: a token
+// beside it is the request's credential, and this one is not asked for.
+func (*Authenticator) Carries(*http.Request) string { return "" }
+
 // Challenges returns nil: no scheme asks for a certificate.
 func (a *Authenticator) Challenges(error) []string { return nil }
 

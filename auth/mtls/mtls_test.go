@@ -33,12 +33,14 @@ import (
 
 var _ auth.Authenticator = new(mtls.Authenticator)
 
-// Certificates are no credential that a second reader could mistake for
-// another: they do not count where a Gate looks for two.
-func TestIsNoCarrier(t *testing.T) {
+// A certificate is the connection's: it does not count where a Gate looks for
+// two credentials.
+func TestCarriesNothing(t *testing.T) {
 	t.Parallel()
-	if _, ok := any(new(mtls.Authenticator)).(auth.Carrier); ok {
-		t.Error("it is an auth.Carrier")
+	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+	r.Header.Set("Authorization", "Bearer x")
+	if got := new(mtls.Authenticator).Carries(r); got != "" {
+		t.Errorf("Carries = %q, want nothing", got)
 	}
 }
 
@@ -538,10 +540,9 @@ func TestRootsAreCopied(t *testing.T) {
 func TestNil(t *testing.T) {
 	t.Parallel()
 	var none *mtls.Authenticator
-	w := httptest.NewRecorder()
-	handler(t, none).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", http.NoBody))
-	if w.Code != http.StatusServiceUnavailable {
-		t.Errorf("status = %d, want 503", w.Code)
+	_, err := none.Authenticate(httptest.NewRequest(http.MethodGet, "/", http.NoBody))
+	if e, ok := errors.AsType[*auth.Error](err); !ok || e.StatusCode() != http.StatusServiceUnavailable {
+		t.Errorf("Authenticate = %v, want 503", err)
 	}
 }
 

@@ -25,9 +25,15 @@ var names = []string{ //nolint:gochecknoglobals // immutable
 	"iss", "sub", "aud", "exp", "nbf", "iat", "auth_time", "jti", "acr", "amr", "scope", "scp", "client_id", "azp", "act", "cnf",
 }
 
-// Exact refuses a document in which a name differs from that of a claim in
-// nothing but case.
-func Exact(o *strictjson.Object) error { return o.Exact(names) }
+// Exact refuses a document in which a name differs from that of a claim, or two
+// names from each other, in nothing but case: users read claims with readers of
+// their own.
+func Exact(o *strictjson.Object) error {
+	if err := o.Exact(names); err != nil {
+		return err
+	}
+	return o.Unfolded()
+}
 
 // Dates are the times of a document, the zero Time for an absent one.
 // Fractions of a second are rounded so that it is valid for less.
@@ -64,6 +70,34 @@ func ForOne(o *strictjson.Object, names []string) (bool, error) {
 	}
 	audience, err := o.List("aud")
 	return slices.ContainsFunc(audience, func(a string) bool { return slices.Contains(names, a) }), err
+}
+
+// IsAccess reports whether a document says of itself that it is an access
+// token, or nothing, by the three members in which authorization servers tell:
+// RFC 7662's, ORY Hydra's and Amazon Cognito's, and Keycloak's. It reports the
+// member that says otherwise, and whether one says DPoP.
+func IsAccess(o *strictjson.Object) (dpop bool, other string, err error) {
+	for _, m := range [...]struct {
+		name string
+		good [5]string
+	}{
+		{"token_type", [5]string{"Bearer", "DPoP"}},
+		{"token_use", [5]string{"access_token", "access"}},
+		{"typ", [5]string{"Bearer", "DPoP", "JWT", "at+jwt", "application/at+jwt"}},
+	} {
+		if !o.Has(m.name) {
+			continue
+		}
+		given, err := o.OptionalText(m.name)
+		if err != nil {
+			return false, "", err
+		}
+		if given == "" || !slices.ContainsFunc(m.good[:], func(g string) bool { return strings.EqualFold(g, given) }) {
+			return false, m.name, nil
+		}
+		dpop = dpop || strings.EqualFold(given, "DPoP")
+	}
+	return dpop, "", nil
 }
 
 // A Set is what a document says of its caller, beside its dates.
@@ -124,10 +158,10 @@ func scopes(o *strictjson.Object) ([]string, error) {
 				values = append(values, s)
 			}
 		}
-		return values, nil
+		return slices.Clip(values), nil // nobody's append may reach another request
 	}
 	values, err := o.List(name)
-	return slices.DeleteFunc(values, func(s string) bool { return s == "" }), err
+	return slices.Clip(slices.DeleteFunc(values, func(s string) bool { return s == "" })), err
 }
 
 // roles reads the claim named path, or follows path from object to object.

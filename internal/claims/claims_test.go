@@ -148,6 +148,9 @@ func TestExact(t *testing.T) {
 	if err := claims.Exact(parse(t, `{"iss":1,"EMAIL":2,"Cid":3}`)); err != nil {
 		t.Errorf("Exact = %v", err)
 	}
+	if err := claims.Exact(parse(t, `{"email_verified":false,"EMAIL_VERIFIED":true}`)); err == nil || err.Error() != "two members differ in case alone" {
+		t.Errorf("Exact of a claim in two spellings = %v", err)
+	}
 	for _, name := range []string{"EXP", "Sub", "i\u017fs", "Client_ID"} {
 		if err := claims.Exact(parse(t, `{"`+name+`":1}`)); err == nil || !strings.HasSuffix(err.Error(), "is written in another case") {
 			t.Errorf("Exact with %s = %v", name, err)

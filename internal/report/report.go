@@ -32,7 +32,7 @@ func New(layer string, log *slog.Logger, hook Hook) *Reporter {
 // Decision reports d, whose Layer it fills in. A refusal is also logged.
 func (r *Reporter) Decision(ctx context.Context, d decision.Decision) {
 	d.Layer = r.layer
-	d.Rule, d.Detail = Printable(d.Rule), Printable(d.Detail)
+	d.Rule, d.Reason, d.Detail = Printable(d.Rule), Printable(d.Reason), Printable(d.Detail)
 	decision.Add(ctx, d)
 	if r.hook != nil {
 		r.hook(ctx, d)

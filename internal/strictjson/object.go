@@ -152,6 +152,23 @@ func (o *Object) Exact(names []string) error {
 	return nil
 }
 
+// Unfolded refuses members whose names differ from each other in nothing but
+// case: a reader that folds case would take one for the other.
+func (o *Object) Unfolded() error {
+	for i := range o.n {
+		have := o.at(i).name
+		if !slices.ContainsFunc(have, func(c byte) bool { return 'A' <= c && c <= 'Z' || c >= utf8.RuneSelf }) {
+			continue
+		}
+		for k := range o.n {
+			if k != i && strings.EqualFold(string(o.at(k).name), string(have)) {
+				return &Error{Text: "two members differ in case alone"}
+			}
+		}
+	}
+	return nil
+}
+
 // Plain returns what is between the quotes of a JSON string without escapes,
 // which is its value; false for any other value, which encoding/json has to
 // decode.
@@ -193,12 +210,11 @@ func (s *scan) next() {
 func (s *scan) value(depth int) error {
 	switch s.raw[s.at] {
 	case '{':
-		var inner Object
-		return s.object(depth, &inner)
+		return s.inner(depth)
 	case '[':
 		return s.array(depth)
 	case '"':
-		_, err := s.text()
+		_, err := s.text(false)
 		return err
 	}
 	for ; s.at < len(s.raw); s.at++ {
@@ -223,7 +239,7 @@ func (s *scan) object(depth int, o *Object) error {
 			s.at++
 			return nil
 		}
-		name, err := s.text()
+		name, err := s.text(true)
 		if err != nil {
 			return err
 		}
@@ -270,8 +286,22 @@ func (s *scan) array(depth int) error {
 	}
 }
 
-// text steps over a string and returns its value.
-func (s *scan) text() ([]byte, error) {
+// inner steps over an object within another. One without members costs nothing.
+func (s *scan) inner(depth int) error {
+	from := s.at
+	s.at++
+	if s.space(); s.raw[s.at] == '}' && depth <= maxDepth {
+		s.at++
+		return nil
+	}
+	s.at = from
+	var o Object
+	return s.object(depth, &o)
+}
+
+// text steps over a string, and returns its value if that is wanted or is there
+// to be had.
+func (s *scan) text(wanted bool) ([]byte, error) {
 	from := s.at + 1
 	for i := from; ; i++ {
 		switch s.raw[i] {
@@ -279,7 +309,7 @@ func (s *scan) text() ([]byte, error) {
 			s.at = i + 1
 			return s.raw[from:i], nil
 		case '\\':
-			return s.escaped()
+			return s.escaped(wanted)
 		}
 	}
 }
@@ -287,7 +317,7 @@ func (s *scan) text() ([]byte, error) {
 // escaped is text where there are escapes. A surrogate that is not half of a
 // pair stands for no character (RFC 7493 section 2.1): encoding/json would put
 // U+FFFD in the place of any, and make one name of two.
-func (s *scan) escaped() ([]byte, error) {
+func (s *scan) escaped(wanted bool) ([]byte, error) {
 	from := s.at
 	for s.at++; s.raw[s.at] != '"'; s.at++ {
 		if s.raw[s.at] != '\\' {
@@ -307,6 +337,9 @@ func (s *scan) escaped() ([]byte, error) {
 		}
 	}
 	s.at++
+	if !wanted {
+		return nil, nil
+	}
 	var value string
 	if json.Unmarshal(s.raw[from:s.at], &value) != nil {
 		return nil, &Error{Text: "not JSON"}

@@ -80,6 +80,10 @@ func (q *quick) value(depth int) bool {
 	case '"':
 		return q.text()
 	case '{':
+		if q.at+1 < len(q.raw) && q.raw[q.at+1] == '}' && depth <= maxDepth {
+			q.at += 2
+			return true
+		}
 		var inner Object
 		return q.object(depth, &inner)
 	case '[':
