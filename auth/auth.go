@@ -336,7 +336,7 @@ func (g *Gate) handler(next http.Handler, optional bool) http.Handler {
 			return
 		}
 		g.report.Decision(ctx, d)
-		pass.With(&admitted{ctx, g, a}, next, w, r)
+		pass.With(&admitted{ctx, g, a}, next, w, r) //nolint:contextcheck // admitted wraps ctx
 	})
 }
 
