@@ -135,7 +135,9 @@ type Config struct {
 	// challenge is already set. If nil, it is WriteError.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
-	// Logger is told of each refusal. If nil, nothing is logged.
+	// Logger is told of each refusal: reason, status, rule, detail and, with
+	// package audit around, request_id, under which the trail has the rest. If
+	// nil, nothing is logged.
 	Logger *slog.Logger
 }
 
@@ -161,6 +163,10 @@ func New(cfg Config) (*Gate, error) {
 		if v := reflect.ValueOf(a); a == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 			errs = append(errs, fmt.Errorf("auth: Authenticators[%d] is nil, want an Authenticator", i))
 		}
+	}
+	isJWT := func(a Authenticator) bool { _, ok := a.(*JWT); return ok }
+	if i := slices.IndexFunc(cfg.Authenticators, isJWT); i >= 0 && slices.ContainsFunc(cfg.Authenticators[i+1:], isJWT) {
+		errs = append(errs, errors.New("auth: Authenticators has more than one *JWT, want all Issuers in one: each would refuse the other's tokens"))
 	}
 	if strings.ContainsFunc(cfg.Realm, func(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\\' }) {
 		errs = append(errs, fmt.Errorf("auth: Realm is %q, want printable ASCII without quotes and backslashes", cfg.Realm))

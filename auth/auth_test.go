@@ -76,6 +76,10 @@ func TestNewReportsEveryMistake(t *testing.T) {
 			t.Errorf("New with Realm %q = nil, want an error", realm)
 		}
 	}
+	one := newJWT(t, issuerOf(signerFor("HS256")))
+	if _, err := auth.New(auth.Config{Authenticators: []auth.Authenticator{one, &stub{}, one}}); err == nil || !strings.Contains(err.Error(), "more than one *JWT") {
+		t.Errorf("New with two JWTs = %v", err)
+	}
 	if _, err := auth.New(auth.Config{}); err == nil || err.Error() != "auth: Authenticators is empty, want at least one" {
 		t.Errorf("New of a zero Config = %v", err)
 	}
@@ -174,7 +178,7 @@ func TestCredentialsInTwoPlaces(t *testing.T) {
 	s := signerFor("HS256")
 	good := "Bearer " + s.token(t, goodClaims())
 	key := &apiKey{stub{principal: bob}}
-	g := newGate(t, auth.Config{Authenticators: []auth.Authenticator{newJWT(t, issuerOf(s)), newJWT(t, issuerOf(s)), key}})
+	g := newGate(t, auth.Config{Authenticators: []auth.Authenticator{newJWT(t, issuerOf(s)), key}})
 	for _, tt := range []struct {
 		name   string
 		header http.Header

@@ -59,6 +59,8 @@ func (b Binding) Check(r *http.Request, scheme, token string, cnf json.RawMessag
 		return notBound("cnf is empty")
 	case known != len(m):
 		return notBound("cnf has a member that is not understood")
+	case byProof && b.DPoP == nil:
+		return notBound("the token wants a DPoP proof, and DPoP is not configured")
 	case byProof && scheme != schemeDPoP:
 		return notBound("the token wants a DPoP proof, and the scheme is not DPoP")
 	case !byProof && scheme == schemeDPoP:

@@ -114,6 +114,9 @@ func TestBoundTokens(t *testing.T) { //nolint:tparallel // the subtests share wh
 		}, auth.ReasonBinding, auth.ReasonBinding, auth.ReasonBinding},
 		{"to both", func(b *bound) (http.Header, *x509.Certificate) { return proven(b, both(b)), b.cert }, "admitted", "admitted", auth.ReasonScheme},
 		{"to both, with the proof alone", func(b *bound) (http.Header, *x509.Certificate) { return proven(b, both(b)), nil }, auth.ReasonBinding, auth.ReasonBinding, auth.ReasonScheme},
+		{"to a certificate, in a cookie", func(b *bound) (http.Header, *x509.Certificate) {
+			return inCookie(b, authtest.CertificateConfirmation(b.cert)), b.cert
+		}, auth.ReasonBinding, auth.ReasonBinding, auth.ReasonBinding},
 		{"to something new", func(b *bound) (http.Header, *x509.Certificate) {
 			return proven(b, merge(b.key.Confirmation(), map[string]any{"new": "x"})), b.cert
 		}, auth.ReasonBinding, auth.ReasonBinding, auth.ReasonScheme},

@@ -39,6 +39,9 @@ func BearerToken(r *http.Request) (scheme, token string, err error) {
 	if !ok || token == "" || strings.IndexByte(token, ' ') >= 0 || strings.IndexByte(token, '\t') >= 0 || strings.IndexByte(token, ',') >= 0 {
 		return "", "", &Error{Kind: Malformed, Reason: ReasonMalformed, Err: report.Cause("want one token after the scheme")}
 	}
+	if r.URL == nil { // made by hand
+		return scheme, token, nil
+	}
 	if q := r.URL.RawQuery; q != "" && (strings.Contains(q, "access_token") || strings.Contains(q, "%")) && r.URL.Query().Has("access_token") {
 		return "", "", &Error{Kind: Malformed, Reason: ReasonDuplicate, Err: report.Cause("a token in Authorization and another in the query")}
 	}

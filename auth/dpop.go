@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -130,7 +129,7 @@ func NewDPoP(cfg DPoPConfig) (*DPoP, error) {
 	case cfg.Leeway < 0 || cfg.Leeway > maxProofLeeway:
 		bad("Leeway is %v, want 0 to %v", cfg.Leeway, maxProofLeeway)
 	}
-	names := slices.Clone(cfg.Algorithms)
+	names := canonical(cfg.Algorithms)
 	if len(names) == 0 {
 		names = []string{"ES256", "ES384", "ES512", "EdDSA", "PS256", "RS256"}
 	}
@@ -200,18 +199,8 @@ func (d *DPoP) Check(r *http.Request, accessToken, thumbprint string) error {
 	return nil
 }
 
-// A storeError is why a store did not say what it was asked. What a foreign
-// store says may hold anything, so of that only the type is told.
-type storeError struct {
-	report.Cause
-	err error
-}
-
-func (e *storeError) Unwrap() []error { return []error{e.Cause, e.err} }
-
 func storeFailed(name string, err error) *Error {
-	cause := report.Causef("%s: %s", name, report.Detail(err))
-	return &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: &storeError{cause, noDecline(err)}}
+	return &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: foreign(name, err)}
 }
 
 // Nonce returns a fresh nonce for the DPoP-Nonce header of a refusal; "" if

@@ -129,7 +129,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	case e != nil && e.Kind == StaleAuthentication:
 		p.Detail = "This resource needs a more recent or stronger authentication."
 	case e != nil && e.Kind == Forbidden:
-		p.Detail = "The credentials may not be used from there."
+		p.Detail = "The credentials may not be used here."
 	case p.Status == http.StatusUnauthorized:
 		p.Detail = "The credentials were not accepted."
 	case p.Status == http.StatusBadRequest:

@@ -64,8 +64,10 @@ type JWTConfig struct {
 	Revoked RevocationList
 
 	// Check has the last word on a token that passed every other check. Its
-	// errors count as those of an [Authenticator]: one whose StatusCode is 401
-	// or 403 refuses the caller, any other means that it could not be checked.
+	// errors count as those of an [Authenticator]: an *Error, whose Reason says
+	// why in log and trail (Kind Forbidden for a caller whom no other token
+	// would help), or one whose StatusCode is 401 or 403. Any other means that
+	// it could not be checked, and the log has no more than its type.
 	Check func(ctx context.Context, p *principal.Principal) error
 
 	// Cache switches the memory for verified tokens on. If nil, each request
@@ -101,7 +103,8 @@ type Issuer struct {
 	URL string
 
 	// Audience are the names of this service, one of which must be exactly a
-	// value of the aud claim.
+	// value of the aud claim. None should be the id of a client that logs users
+	// in: its ID tokens have that aud, and not all issuers' say what they are.
 	Audience []string
 
 	// ClientIDs are the clients whose tokens are accepted without an aud, for
@@ -134,7 +137,8 @@ type Issuer struct {
 
 	// Map sets further fields of a principal from the verified claims: roles,
 	// tenant, kind, another name for the subject. It must not keep p. An error
-	// refuses the token. Issuer, Scheme and ExpiresAt stay what they are.
+	// refuses the token; where it is no *Error with a Reason, the log has no
+	// more than its type. Issuer, Scheme and ExpiresAt stay what they are.
 	Map func(raw json.RawMessage, p *principal.Principal) error
 }
 
@@ -188,7 +192,8 @@ const (
 // with each refresh, and once an hour in any case. [JWT.Ready] is for readiness
 // probes.
 //
-// It is safe for concurrent use. Call Close when done.
+// Several issuers belong into one JWT: a Gate takes no two, since each refuses
+// the other's tokens. It is safe for concurrent use. Call Close when done.
 type JWT struct {
 	issuers map[string]*issuer
 	sole    *issuer // the only one, or nil
@@ -301,6 +306,9 @@ func NewJWT(cfg JWTConfig) (*JWT, error) {
 // add adds an issuer, or one for each of its tenants, and returns what is wrong
 // with it.
 func (j *JWT) add(c *Issuer, log *slog.Logger) (errs []error) {
+	named := *c
+	c = &named
+	c.Algorithms = canonical(c.Algorithms)
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.URL == "" {
 		bad("URL is empty, want the exact value of iss")
@@ -386,8 +394,11 @@ func (j *JWT) checkIssuer(raw string) error {
 	if err := j.client.CheckURL(raw); err != nil {
 		return err
 	}
-	if u, err := url.Parse(raw); err != nil || u.RawQuery != "" || u.ForceQuery {
+	switch u, err := url.Parse(raw); {
+	case err != nil || u.RawQuery != "" || u.ForceQuery:
 		return errors.New("has a query, want none")
+	case strings.Contains(u.Path, "/.well-known/"):
+		return errors.New("is that of the metadata, want the issuer as it is in there")
 	}
 	return nil
 }
@@ -658,6 +669,11 @@ func (iss *issuer) named(o *strictjson.Object) error {
 	if _, err := o.Text("iss"); err != nil {
 		return invalid(ReasonClaims, err)
 	}
+	for _, other := range [...]string{iss.url + "/", strings.TrimSuffix(iss.url, "/")} {
+		if other != iss.url && claims.Is(o, "iss", other) {
+			return invalid(ReasonIssuer, report.Cause("iss is not the configured issuer: it differs by the slash at the end"))
+		}
+	}
 	return invalid(ReasonIssuer, report.Cause("iss is not the configured issuer"))
 }
 
@@ -720,7 +736,10 @@ func (iss *issuer) prove(o *strictjson.Object, payload []byte, leeway, maxLifeti
 	if iss.mapping != nil {
 		scheme := p.Scheme
 		if err := iss.mapping(payload, p); err != nil {
-			return nil, invalid(ReasonClaims, noDecline(err))
+			if e, ok := errors.AsType[*Error](noDecline(err)); ok && e != nil {
+				return nil, e
+			}
+			return nil, invalid(ReasonClaims, foreign("Map", err))
 		}
 		p.Issuer, p.Scheme, p.ExpiresAt = iss.url, scheme, dates.Expires
 		if p.Subject == "" {
@@ -805,7 +824,7 @@ func (j *JWT) still(ctx context.Context, p *proven) error {
 		}
 		revoked, err := j.revoked.Revoked(ctx, p.principal)
 		if err != nil {
-			return &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: noDecline(err)}
+			return &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: foreign("Revoked", err)}
 		}
 		if revoked {
 			return invalid(ReasonRevoked, report.Cause("the token was revoked"))
@@ -813,10 +832,23 @@ func (j *JWT) still(ctx context.Context, p *proven) error {
 	}
 	if j.check != nil {
 		if err := j.check(ctx, p.principal); err != nil {
-			return classify(noDecline(err))
+			return classify(foreign("Check", err))
 		}
 	}
 	return nil
+}
+
+// A foreignError is what a user's function or store returned. Its text may
+// hold anything, so of that only the type is told, and whose it is.
+type foreignError struct {
+	report.Cause
+	err error
+}
+
+func (e *foreignError) Unwrap() []error { return []error{e.Cause, e.err} }
+
+func foreign(whose string, err error) error {
+	return &foreignError{report.Causef("%s: %s", whose, report.Detail(err)), noDecline(err)}
 }
 
 // noDecline keeps a user's function that returns ErrNoCredentials from handing

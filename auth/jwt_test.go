@@ -142,7 +142,10 @@ func TestDefaultAlgorithms(t *testing.T) {
 func TestEd25519ByItsNewName(t *testing.T) {
 	t.Parallel()
 	s := signerFor("EdDSA")
-	check(t, newJWT(t, issuerOf(s)), encode(t, s, `{"alg":"Ed25519"}`, goodClaims().json(t)), "")
+	iss := issuerOf(s)
+	check(t, newJWT(t, iss), encode(t, s, `{"alg":"Ed25519"}`, goodClaims().json(t)), "")
+	iss.Algorithms = []string{"Ed25519", "RS256"}
+	check(t, newJWT(t, iss), encode(t, s, `{"alg":"EdDSA"}`, goodClaims().json(t)), "")
 }
 
 // golang-jwt's PS methods take a salt of any length (Wycheproof JWS 281-286).

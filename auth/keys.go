@@ -187,6 +187,18 @@ func StaticJWKS(document []byte) KeySource {
 	}}}
 }
 
+// canonical returns the names of algorithms with RFC 8037's name for the one
+// that RFC 9864 calls Ed25519.
+func canonical(names []string) []string {
+	names = slices.Clone(names)
+	for i, name := range names {
+		if name == "Ed25519" {
+			names[i] = "EdDSA"
+		}
+	}
+	return names
+}
+
 // checkAlgorithms tells what is wrong with the names in an Issuer's Algorithms.
 func (s KeySource) checkAlgorithms(names []string) (errs []error) {
 	for i, name := range names {

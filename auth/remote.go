@@ -398,6 +398,9 @@ func (m *remote) jwksURI(document []byte) (string, error) {
 		return "", report.Cause("the metadata is not a JSON object with each name once")
 	}
 	issuer, err := o.Text("issuer")
+	if err == nil && strings.TrimSuffix(issuer, "/") == strings.TrimSuffix(m.issuer, "/") && issuer != m.issuer {
+		return "", report.Cause("the metadata is of another issuer: it differs by the slash at the end")
+	}
 	if err != nil || issuer != m.issuer { // RFC 8414 section 3.3
 		return "", report.Cause("the metadata is of another issuer")
 	}

@@ -88,7 +88,7 @@ func newResource(cfg *Resource) (*resource, []error) {
 		}
 	}
 	for _, name := range cfg.SigningAlgorithms {
-		if a := algorithms[name]; a == nil || isHMAC(a) {
+		if a := algorithms[canonical([]string{name})[0]]; a == nil || isHMAC(a) {
 			bad("SigningAlgorithms has %.32q, want names such as %q", name, "ES256")
 		}
 	}
@@ -109,7 +109,10 @@ func newResource(cfg *Resource) (*resource, []error) {
 		return nil, []error{fmt.Errorf("auth: Resource: %w", err)}
 	}
 	// Between host and path (RFC 9728 section 3.1).
-	path := wellKnownResource + strings.TrimSuffix(u.EscapedPath(), "/")
+	path := wellKnownResource
+	if u.EscapedPath() != "/" { // only the slash behind the host goes
+		path += u.EscapedPath()
+	}
 	return &resource{location: "https://" + u.Host + path, path: path, body: append(body, '\n')}, nil
 }
 

@@ -21,6 +21,7 @@ func TestMetadata(t *testing.T) {
 		{"https://api.example.com", "/.well-known/oauth-protected-resource", "https://api.example.com/.well-known/oauth-protected-resource"},
 		{"https://api.example.com/", "/.well-known/oauth-protected-resource", "https://api.example.com/.well-known/oauth-protected-resource"},
 		{"https://api.example.com:8443/mcp/v1", "/.well-known/oauth-protected-resource/mcp/v1", "https://api.example.com:8443/.well-known/oauth-protected-resource/mcp/v1"},
+		{"https://api.example.com/mcp/", "/.well-known/oauth-protected-resource/mcp/", "https://api.example.com/.well-known/oauth-protected-resource/mcp/"},
 		{"https://api.example.com/a%20b", "/.well-known/oauth-protected-resource/a%20b", "https://api.example.com/.well-known/oauth-protected-resource/a%20b"},
 	} {
 		g := newGate(t, auth.Config{Authenticators: []auth.Authenticator{newJWT(t, issuerOf(signerFor("ES256")))}, Resource: &auth.Resource{

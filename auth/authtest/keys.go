@@ -129,7 +129,9 @@ func (i *Issuer) signer() *keyPair {
 func (i *Issuer) KeyID() string { return i.signer().kid }
 
 // Rotate makes a new key, publishes it, signs with it from now on, and returns
-// its kid. The old keys stay published until they are retired.
+// its kid. The old keys stay published until they are retired. A service that
+// fetched the keys less than 10 s ago does not look again yet: sleep, in a
+// synctest bubble.
 func (i *Issuer) Rotate() string {
 	k := generate(i.algorithm, "")
 	i.mu.Lock()

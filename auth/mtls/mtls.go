@@ -8,8 +8,7 @@
 //	…
 //	gate, err := auth.New(auth.Config{Authenticators: []auth.Authenticator{callers}})
 //	…
-//	server.TLSConfig.ClientAuth = tls.VerifyClientCertIfGiven
-//	server.TLSConfig.ClientCAs = pool
+//	server.TLSConfig = &tls.Config{ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: pool}
 //
 // [Config.Identify] says what in a certificate is the caller's name, and
 // [Config.Callers] which names are admitted and what each of them gets: a CA

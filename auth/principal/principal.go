@@ -42,23 +42,23 @@ func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 // (OpenID Connect Core section 5.7, OWASP ASVS 6.8.1). A Principal that is
 // stored in a context must not be modified.
 type Principal struct {
-	Issuer  string
-	Subject string
+	Issuer  string // who vouches for the caller
+	Subject string // the caller's name with Issuer, unique there
 
 	Kind     Kind
 	Scheme   string // how the caller proved itself: "Bearer", "DPoP", "APIKey", "Session", "Basic" or "MTLS"
 	ClientID string // the application that acts for the user
-	Tenant   string
+	Tenant   string // of a service or an issuer with several; "" for none
 	TokenID  string // names the credential without being one: safe to log
 
-	Scopes []string
-	Roles  []string
+	Scopes []string // what the credential was issued for
+	Roles  []string // what the issuer says that the caller is
 
-	AMR       []string // authentication methods (RFC 8176)
-	ACR       string   // authentication context class
-	AuthTime  time.Time
-	IssuedAt  time.Time
-	ExpiresAt time.Time
+	AMR       []string  // authentication methods (RFC 8176)
+	ACR       string    // authentication context class
+	AuthTime  time.Time // when the user logged in; zero if unknown, as the others
+	IssuedAt  time.Time // when the credential was issued
+	ExpiresAt time.Time // when it ends
 
 	// Actor is who acts for Subject (RFC 8693 section 4.1). It never widens
 	// rights and is always recorded.
