@@ -27,6 +27,10 @@ import (
 	"github.com/gatehouse-go/gatehouse/auth/authtest"
 )
 
+type writer func(p []byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
+
 func hang(_ http.ResponseWriter, r *http.Request, _ http.Handler) { <-r.Context().Done() }
 
 // Nobody waits for longer than 2 s for a slow issuer. What it then says is of
@@ -170,9 +174,14 @@ func TestBlackhole(t *testing.T) {
 			}
 			time.Sleep(time.Second / 10)
 		}
-		for i, r := range g.asked() { // 5 s each, and the pause
-			if want := []time.Duration{0, 6, 13, 22, 35, 56}[i] * time.Second; r.at.Sub(start) < want || r.at.Sub(start) > want+2*time.Second {
-				t.Errorf("asked after %v, want about %v", r.at.Sub(start), want)
+		want := []time.Duration{0, 6, 13, 22, 35, 56} // 5 s each, and the pause
+		asked := g.asked()
+		if len(asked) != len(want) {
+			t.Fatalf("asked %d times, want %d times", len(asked), len(want))
+		}
+		for i, r := range asked {
+			if got := r.at.Sub(start); got < want[i]*time.Second || got > (want[i]+2)*time.Second {
+				t.Errorf("asked after %v, want about %v", got, want[i]*time.Second)
 			}
 		}
 	})
@@ -389,6 +398,7 @@ func TestBadKeysAreLeftOut(t *testing.T) {
 		{"half", []object{ec.with(object{"y": nil})}, []string{"JWKS key 1 y is missing"}},
 		{"kid number", []object{ec.with(object{"kid": 1})}, []string{"JWKS key 1 kid is not a string"}},
 		{"kid with line breaks", []object{ec.with(object{"kid": "a\r\n\x1b[31mb", "alg": "RS256"})}, []string{`key \"a\\r\\n\\x1b[31mb\" is for`}},
+		{"kid that looks like another", []object{ec.with(object{"kid": "a\ufe0f", "alg": "RS256"})}, []string{`key \"a` + "\ufffd" + `\" is for`}},
 		{"long kid", []object{ec.with(object{"kid": strings.Repeat("k", 100_000), "alg": "RS256"})}, []string{`key \"` + strings.Repeat("k", 64) + `\" is for`}},
 		{"kid twice", []object{ec.with(object{"kid": "twice"}), ed.with(object{"kid": "twice"})}, []string{`JWKS has kid \"twice\" twice`}},
 		{"kid twice, once of no use", []object{ec.with(object{"kid": "twice"}), {"kty": "oct", "k": "AA", "kid": "twice"}}, []string{`JWKS has kid \"twice\" twice`}},
@@ -506,8 +516,11 @@ func TestLogsOfFetches(t *testing.T) {
 		}
 	}
 	for name, answer := range map[string]conduct{
-		"refused": status(403),
-		"a text":  body(foreign),
+		"refused": func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, foreign)
+		},
+		"a text": body(foreign),
 		"cut off": func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 			_, _ = io.WriteString(w, foreign)
 			_ = http.NewResponseController(w).Flush()
@@ -765,6 +778,28 @@ func TestCloseEndsFetches(t *testing.T) {
 			time.Sleep(23 * time.Hour)
 			g.atOnce(token, auth.ReasonUnavailable)
 			g.wantAsked()
+		})
+	})
+	t.Run("while it is told of", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			var lines atomic.Int64
+			g := newRig(t, authtest.Config{}, func(c *auth.JWTConfig) {
+				c.Logger = slog.New(slog.NewTextHandler(writer(func(p []byte) (int, error) {
+					time.Sleep(time.Second)
+					lines.Add(1)
+					return len(p), nil
+				}), nil))
+			})
+			g.be(at(keysPath, body(string(jwks(t, object{"kty": "oct"}, jwkOf(t, edKey.Public(), nil))))))
+			go g.try(g.Token(nil), auth.ReasonKey)
+			time.Sleep(time.Second / 2)
+			_ = g.jwt.Close()
+			told := lines.Load()
+			time.Sleep(time.Minute)
+			if got := lines.Load(); told != 1 || got != told {
+				t.Errorf("%d lines at Close and %d later, want 1", told, got)
+			}
 		})
 	})
 	t.Run("the background", func(t *testing.T) {

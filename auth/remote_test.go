@@ -279,6 +279,10 @@ func TestDiscovery(t *testing.T) {
 		{"RFC 8414, host", origin, at(oidc, status(404)), "admitted", []string{origin + oidc, origin + rfc8414, origin + forced}},
 		{"RFC 8414, path", origin + "/a/b", at(oidc, status(404)), "admitted", []string{origin + "/a/b" + oidc, origin + rfc8414 + "/a/b", origin + "/a/b" + forced}},
 		{"RFC 8414, path with a slash", origin + "/a/", at(oidc, status(401)), "admitted", []string{origin + "/a" + oidc, origin + rfc8414 + "/a", origin + "/a" + forced}},
+		{"RFC 8414, behind what is gone", origin, at(oidc, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			w.WriteHeader(http.StatusGone)
+			next.ServeHTTP(w, r)
+		}), "admitted", []string{origin + oidc, origin + rfc8414, origin + forced}},
 		{"behind a page for any path", origin, at(oidc, body("<!DOCTYPE html>")), "admitted", []string{origin + oidc, origin + rfc8414, origin + forced}},
 		{"behind a login", origin, at(oidc, redirect("https://login.example.com/")), "admitted", []string{origin + oidc, origin + rfc8414, origin + forced}},
 		{"behind a large page", origin, at(oidc, body(strings.Repeat(" ", 1<<20+1))), "admitted", []string{origin + oidc, origin + rfc8414, origin + forced}},
@@ -631,6 +635,9 @@ func TestInventedKids(t *testing.T) {
 		for range 100 { // what is made once
 			g.try(renamed(good, "junk"), auth.ReasonKey)
 		}
+		if got := g.asked(); len(got) > 0 {
+			t.Fatalf("asked for %v, a moment after the keys came", got)
+		}
 		heap := func() uint64 {
 			runtime.GC()
 			var m runtime.MemStats
@@ -760,7 +767,7 @@ func TestTokensWithoutKid(t *testing.T) {
 					}()
 				}
 				g.asked()
-				for range 1000 {
+				for range 100 {
 					g.atOnce(token(), tt.want)
 				}
 				time.Sleep(9*time.Minute - 1)
@@ -804,45 +811,95 @@ func TestTokensWithoutKid(t *testing.T) {
 	}
 }
 
+// One that is right waits for the keys once, like any other.
+func TestTokensWithoutKidWaitOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, authtest.Config{})
+		token := func() string {
+			return g.Sign(map[string]any{"kid": nil}, goodClaims().with(object{"iss": g.URL(), "aud": "api"}))
+		}
+		g.try(token(), "admitted")
+		g.be(slow(4 * time.Second))
+		time.Sleep(time.Hour)
+		if _, took := g.try(token(), "admitted"); took != 2*time.Second {
+			t.Errorf("it took %v, want 2s", took)
+		}
+	})
+}
+
+// A fetch that finds nothing new does not empty the cache of tokens: anybody
+// can cause one.
+func TestSameKeysKeepTheCache(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, authtest.Config{}, func(c *auth.JWTConfig) { c.Cache = &auth.TokenCache{} })
+		token := g.lasting()
+		want := func(detail string) {
+			t.Helper()
+			if g.try(token, "admitted"); g.said.Detail != detail {
+				t.Errorf("detail = %q, want %q", g.said.Detail, detail)
+			}
+		}
+		want("")
+		want("cached")
+		time.Sleep(10 * time.Second)
+		g.asked()
+		g.try(renamed(token, "junk"), auth.ReasonKey)
+		g.wantAsked(forced)
+		want("cached")
+		g.Rotate()
+		time.Sleep(10 * time.Second)
+		g.try(g.Token(nil), "admitted")
+		want("")
+		want("cached")
+	})
+}
+
 // All that want keys at a time share one fetch, and one that gives up does not
 // take it along.
 func TestColdRequestsShareAFetch(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		g := newRig(t, authtest.Config{})
-		g.be(at(keysPath, slow(time.Second)))
-		token := g.Token(nil)
-		gaveUp, cancel := context.WithCancel(t.Context())
-		var all sync.WaitGroup
-		var admitted, refused atomic.Int64
-		for i := range 100 {
-			ctx := t.Context()
-			if i%2 == 0 { // the first of all is among these
-				ctx = gaveUp
-			}
-			all.Go(func() {
-				start := time.Now()
-				_, err := g.jwt.Verify(ctx, token)
-				took := time.Since(start)
-				switch {
-				case err == nil && took == time.Second:
-					admitted.Add(1)
-				case reason(err) == auth.ReasonUnavailable && took == time.Second/2:
-					refused.Add(1)
-				default:
-					t.Errorf("Verify = %v after %v", err, took)
+	for name, cache := range map[string]*auth.TokenCache{"without a cache": nil, "with a cache": {}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				g := newRig(t, authtest.Config{}, func(c *auth.JWTConfig) { c.Cache = cache })
+				g.be(at(keysPath, slow(time.Second)))
+				token := g.Token(nil)
+				gaveUp, cancel := context.WithCancel(t.Context())
+				var all sync.WaitGroup
+				var admitted, refused atomic.Int64
+				for i := range 100 {
+					ctx := t.Context()
+					if i%2 == 0 { // the first of all is among these
+						ctx = gaveUp
+					}
+					all.Go(func() {
+						start := time.Now()
+						_, err := g.jwt.Verify(ctx, token)
+						took := time.Since(start)
+						switch {
+						case err == nil && took == time.Second:
+							admitted.Add(1)
+						case reason(err) == auth.ReasonUnavailable && took == time.Second/2:
+							refused.Add(1)
+						default:
+							t.Errorf("Verify = %v after %v", err, took)
+						}
+					})
+					synctest.Wait()
 				}
+				time.Sleep(time.Second / 2)
+				cancel()
+				all.Wait()
+				if admitted.Load() != 50 || refused.Load() != 50 {
+					t.Errorf("%d were admitted and %d gave up, want 50 each", admitted.Load(), refused.Load())
+				}
+				g.wantAsked(oidc, forced)
 			})
-			synctest.Wait()
-		}
-		time.Sleep(time.Second / 2)
-		cancel()
-		all.Wait()
-		if admitted.Load() != 50 || refused.Load() != 50 {
-			t.Errorf("%d were admitted and %d gave up, want 50 each", admitted.Load(), refused.Load())
-		}
-		g.wantAsked(oidc, forced)
-	})
+		})
+	}
 }
 
 // Keys are kept for their max-age, within bounds, and fetched again: shortly
@@ -994,6 +1051,26 @@ func TestMetadataIsReadAgain(t *testing.T) {
 		if old == 0 || found == 0 {
 			t.Errorf("asked %d times at the old place and %d times at the new one", old, found)
 		}
+
+		// At once if there is nothing at the old place any more.
+		g.asked()
+		moved = `{"issuer":"` + g.URL() + `","jwks_uri":"https://newer.example/jwks"}`
+		g.be(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			switch {
+			case strings.HasPrefix(r.URL.Path, "/.well-known"):
+				_, _ = io.WriteString(w, moved)
+			case r.Host == "newer.example":
+				next.ServeHTTP(w, r)
+			default:
+				w.WriteHeader(http.StatusNotFound)
+			}
+		})
+		g.Rotate()
+		time.Sleep(10 * time.Second)
+		g.try(g.Token(nil), auth.ReasonUnavailable)
+		time.Sleep(time.Second)
+		g.try(g.Token(nil), "admitted")
+		g.wantAsked("https://new.example/jwks no-cache", oidc, "https://newer.example/jwks no-cache")
 	})
 }
 
