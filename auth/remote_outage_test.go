@@ -597,6 +597,19 @@ func TestFetchSurvivesAPanic(t *testing.T) {
 		time.Sleep(time.Second)
 		g.try(g.Token(nil), "admitted")
 	})
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, authtest.Config{}, func(c *auth.JWTConfig) {
+			c.Logger = slog.New(slog.NewTextHandler(writer(func([]byte) (int, error) { panic("canary") }), nil))
+		})
+		g.be(status(500))
+		g.try(g.Token(nil), auth.ReasonUnavailable)
+		g.be(at(keysPath, body(string(jwks(t, object{"kty": "oct"}, jwkOf(t, edKey.Public(), nil))))))
+		time.Sleep(time.Second)
+		g.try(g.Token(nil), auth.ReasonUnavailable) // a key is told of
+		g.be(nil)
+		time.Sleep(2 * time.Second)
+		g.try(g.Token(nil), "admitted")
+	})
 }
 
 // Ready is nil when the keys of each issuer are there. It fetches those that
