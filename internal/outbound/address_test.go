@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 users may still set Dial and DialTLS
+
 package outbound_test
 
 import (

@@ -14,6 +14,8 @@
 // is the proxy's address that is checked.
 package outbound
 
+//lint:file-ignore SA1019 users may still set Dial and DialTLS
+
 import (
 	"bytes"
 	"cmp"
@@ -292,6 +294,9 @@ func (c *Client) checkURL(u *url.URL, raw string) error {
 		return bad("is on this machine, want InsecureAllowLoopback for tests")
 	}
 	if addr, err := netip.ParseAddr(host); err == nil {
+		if addr.Zone() != "" {
+			return bad("has an address with a zone, want none")
+		}
 		if what := c.unreachable(addr); what != "" {
 			return bad("has the address %v, which is %s, want its network in AllowPrivate", addr, what)
 		}
