@@ -176,21 +176,21 @@ const (
 //
 // NewJWT asks nobody. Keys are fetched when the first token needs them, after
 // its header and its issuer were found acceptable, over https, from public
-// addresses, at most 1 MiB and 100 keys, each answer in 5 s. A request waits for at most 2 s.
-// They are fetched again when their max-age is over (5 min to 1 h; 15 min
-// without one), for the next token that verifies or has no kid: shortly before
-// that in the background, after it while the request waits. A token with an
-// unknown kid makes them be fetched too, but not within 10 s of the last time,
-// so that tokens with invented kids neither reach the issuer nor keep a new key
-// away. One with a known kid and a wrong signature never does, which is why a
-// key that takes over the kid of another is found late, after 24 h if no other
-// key's tokens come. All that want keys at a time share one fetch, and after one that
-// failed there is a pause of 1 s, which doubles up to 30 s. Meanwhile the keys
-// that are there stay in use, for 24 h; then, and for tokens whose kid is
-// unknown, the answer is 503 with Retry-After. Keys that are of no use are left
-// out and logged, and the others keep working. Where the keys are is read again
-// with each refresh, and once an hour in any case. [JWT.Ready] is for readiness
-// probes.
+// addresses, at most 1 MiB and 100 keys, each answer in 5 s. A request waits
+// for at most 2 s. They are fetched again when their max-age is over (5 min to
+// 1 h; 15 min without one), for the next token that verifies or has no kid:
+// shortly before that in the background, after it while the request waits. A
+// token with an unknown kid makes them be fetched too, but not within 10 s of
+// the last time, so that tokens with invented kids neither reach the issuer nor
+// keep a new key away. One with a known kid and a wrong signature never does,
+// which is why a key that takes over the kid of another is found late, after 24
+// h if no other key's tokens come. All that want keys at a time share one
+// fetch, and after one that failed there is a pause of 1 s, which doubles up to
+// 30 s. Meanwhile the keys that are there stay in use, for 24 h; then, and for
+// tokens whose kid is unknown, the answer is 503 with Retry-After. Keys that
+// are of no use are left out and logged, and the others keep working. Where the
+// keys are is read again with each refresh, and once an hour in any case.
+// [JWT.Ready] is for readiness probes.
 //
 // Several issuers belong into one JWT: a Gate takes no two, since each refuses
 // the other's tokens. It is safe for concurrent use. Call Close when done.
