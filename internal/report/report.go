@@ -31,6 +31,9 @@ func New(layer string, log *slog.Logger, hook Hook) *Reporter {
 
 // Decision reports d, whose Layer it fills in. A refusal is also logged.
 func (r *Reporter) Decision(ctx context.Context, d decision.Decision) {
+	if _, recorded := decision.FromContext(ctx); !recorded && r.hook == nil && (d.Effect != decision.Deny || !r.log.Enabled(ctx, slog.LevelError)) {
+		return // nobody listens
+	}
 	d.Layer = r.layer
 	d.Rule, d.Reason, d.Detail = Printable(d.Rule), Printable(d.Reason), Printable(d.Detail)
 	decision.Add(ctx, d)

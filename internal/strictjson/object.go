@@ -152,6 +152,19 @@ func (o *Object) Exact(names []string) error {
 	return nil
 }
 
+// Lower reports whether all names are of ASCII without capitals, which no other
+// name differs from in case alone.
+func (o *Object) Lower() bool {
+	for i := range o.n {
+		for _, c := range o.at(i).name {
+			if 'A' <= c && c <= 'Z' || c >= utf8.RuneSelf {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // Unfolded refuses members whose names differ from each other in nothing but
 // case: a reader that folds case would take one for the other.
 func (o *Object) Unfolded() error {
