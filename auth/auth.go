@@ -181,7 +181,6 @@ func New(cfg Config) (*Gate, error) {
 		realm:          cfg.Realm,
 		resource:       described,
 		report:         report.New("auth", cfg.Logger, cfg.OnDecision),
-		onError:        cfg.ErrorHandler,
 	}
 	for _, a := range g.authenticators {
 		if c, ok := a.(Carrier); ok {
@@ -191,8 +190,13 @@ func New(cfg Config) (*Gate, error) {
 	if len(g.carriers) == 1 { // nobody to carry a second one
 		g.carriers = nil
 	}
-	if g.onError == nil {
+	if custom := cfg.ErrorHandler; custom == nil {
 		g.onError = WriteError
+	} else {
+		g.onError = func(w http.ResponseWriter, r *http.Request, err error) {
+			w.Header()["Cache-Control"] = []string{"no-store"}
+			custom(w, r, err)
+		}
 	}
 	return g, nil
 }
@@ -330,7 +334,9 @@ func (g *Gate) handler(next http.Handler, optional bool) http.Handler {
 		switch {
 		case err == nil:
 			d.Rule = a.principal.Scheme
-			decision.SetActor(ctx, actor(a.principal))
+			if _, recorded := decision.FromContext(ctx); recorded {
+				decision.SetActor(ctx, actor(a.principal))
+			}
 			ctx = principal.NewContext(ctx, a.principal)
 			if a.principal.Scheme == schemeDPoP {
 				offerNonce(w.Header(), r, a.by)
@@ -473,14 +479,14 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, by Authenticator, 
 		}
 	}
 	h := w.Header()
-	values := make([]string, 0, 1+len(challenges)) // of this answer alone
-	values = append(values, "no-store")
-	for _, c := range challenges {
-		values = append(values, g.complete(c))
-	}
-	h["Cache-Control"] = values[:1:1]
-	if delete(h, wwwAuthenticate); len(challenges) > 0 {
-		h[wwwAuthenticate] = values[1:]
+	if len(challenges) > 0 {
+		values := make([]string, len(challenges)) // of this answer alone
+		for i, c := range challenges {
+			values[i] = g.complete(c)
+		}
+		h[wwwAuthenticate] = values
+	} else {
+		delete(h, wwwAuthenticate)
 	}
 	if err.Reason == ReasonNonce {
 		offerNonce(h, r, by)

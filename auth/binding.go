@@ -119,10 +119,4 @@ func (b Binding) checkCert(r *http.Request, x5t json.RawMessage) error {
 	return nil
 }
 
-// hasThumbprint reports whether a cnf wants a DPoP proof.
-func hasThumbprint(cnf json.RawMessage) bool {
-	var o strictjson.Object
-	return o.Parse(cnf) == nil && o.Has("jkt")
-}
-
 func notBound(text report.Cause) *Error { return invalid(ReasonBinding, text) }

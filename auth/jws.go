@@ -38,10 +38,13 @@ func (shapeError) Unwrap() []error {
 	return []error{report.Cause("not three parts with dots between"), ErrNoCredentials}
 }
 
-// base64url are the bytes of base64url without padding, and the dot.
-var base64url = func() (set [256]bool) { //nolint:gochecknoglobals // immutable
+// notBase64url is 1 for all bytes but those of base64url without padding, and the dot.
+var notBase64url = func() (set [256]uint8) { //nolint:gochecknoglobals // immutable
+	for i := range set {
+		set[i] = 1
+	}
 	for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_." {
-		set[c] = true
+		set[c] = 0
 	}
 	return set
 }()
@@ -52,27 +55,19 @@ func split(s string) (c compact, err error) {
 	if len(s) > maxToken {
 		return c, invalid(ReasonOversize, report.Cause("longer than 16 KiB"))
 	}
-	var dots [2]int
-	n := 0
-	foreign := false
-	for i := range len(s) {
-		switch b := s[i]; {
-		case !base64url[b]:
-			foreign = true
-		case b == '.' && n == len(dots):
-			return c, invalid(ReasonMalformed, errShape)
-		case b == '.':
-			dots[n] = i
-			n++
-		}
-	}
-	switch {
-	case n != len(dots):
+	head, rest, _ := strings.Cut(s, ".")
+	payload, signature, ok := strings.Cut(rest, ".")
+	if !ok || strings.IndexByte(signature, '.') >= 0 {
 		return c, invalid(ReasonMalformed, errShape)
-	case foreign:
+	}
+	var bad uint8
+	for i := range len(s) {
+		bad |= notBase64url[s[i]]
+	}
+	if bad != 0 {
 		return c, invalid(ReasonMalformed, report.Cause("a byte that is not base64url"))
 	}
-	c = compact{signed: s[:dots[1]], header: s[:dots[0]], payload: s[dots[0]+1 : dots[1]], signature: s[dots[1]+1:]}
+	c = compact{signed: s[:len(s)-len(signature)-1], header: head, payload: payload, signature: signature}
 	if c.header == "" || c.payload == "" {
 		return c, invalid(ReasonMalformed, report.Cause("an empty part"))
 	}
@@ -188,10 +183,17 @@ func readHeader(o *strictjson.Object) (h header, err error) {
 	return h, nil
 }
 
+// mayBeObject are the first bytes of base64url that a JSON object, also one
+// behind white space, can begin with.
+const mayBeObject = "eCDI"
+
 // readTokenHeader decodes the header of an access token.
 func readTokenHeader(part string) (header, error) {
 	if len(part) > maxHeader {
 		return header{}, invalid(ReasonOversize, report.Cause("a header longer than 4 KiB"))
+	}
+	if strings.IndexByte(mayBeObject, part[0]) < 0 {
+		return header{}, invalid(ReasonMalformed, report.Cause("the header is not a JSON object"))
 	}
 	raw, err := strict.DecodeString(part)
 	if err != nil {

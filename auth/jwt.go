@@ -451,7 +451,7 @@ func (j *JWT) authenticate(r *http.Request) (*principal.Principal, string, error
 	if err != nil {
 		return nil, "", err
 	}
-	if err := j.admit(r, scheme, token, p); err != nil {
+	if err := j.admit(r, scheme, token, p, cached); err != nil {
 		return nil, "", err
 	}
 	if cached {
@@ -497,7 +497,7 @@ func (j *JWT) Verify(ctx context.Context, token string) (*principal.Principal, e
 	if j == nil {
 		return nil, &Error{Kind: Unavailable, Reason: ReasonUnavailable, Err: errNilJWT}
 	}
-	p, _, err := j.verify(ctx, token)
+	p, cached, err := j.verify(ctx, token)
 	if err != nil {
 		return nil, err
 	}
@@ -507,7 +507,7 @@ func (j *JWT) Verify(ctx context.Context, token string) (*principal.Principal, e
 	case j.binding.DPoP.Required():
 		return nil, invalid(ReasonBinding, report.Cause("no cnf, and DPoP is required"))
 	}
-	if err := j.still(ctx, p); err != nil {
+	if err := j.still(ctx, p, cached); err != nil {
 		return nil, err
 	}
 	return p.principal, nil
@@ -529,19 +529,32 @@ var errUnproven error = report.Cause("the check of the token ended early")
 
 // verify returns what a token proves, and whether it was remembered.
 func (j *JWT) verify(ctx context.Context, token string) (*proven, bool, error) {
-	if j.cache == nil {
-		p, err := j.prove(ctx, token)
-		return p, false, err
-	}
-	if len(token) > maxToken || strings.Count(token, ".") != 2 {
-		_, err := split(token)
+	c, err := split(token)
+	if err != nil {
 		return nil, false, err
 	}
-	p, cached, err := j.cache.prove(ctx, token, func() (*proven, error) { return j.prove(ctx, token) })
+	h, known := j.headers.get(c.header)
+	if !known {
+		if h, err = readTokenHeader(c.header); err != nil {
+			return nil, false, err
+		}
+	}
+	prove := func() (*proven, error) {
+		p, err := j.prove(ctx, c, h)
+		if err == nil && !known {
+			j.headers.add(c.header, h)
+		}
+		return p, err
+	}
+	if j.cache == nil {
+		p, err := prove()
+		return p, false, err
+	}
+	p, cached, err := j.cache.prove(ctx, token, prove)
 	if cached && p.issuer.remote != nil {
 		p.issuer.remote.freshen(ctx)
 		if p.issuer.current(time.Now()) != p.keys {
-			p, err = j.prove(ctx, token)
+			p, err = prove()
 			return p, false, err
 		}
 	}
@@ -550,17 +563,7 @@ func (j *JWT) verify(ctx context.Context, token string) (*proven, bool, error) {
 
 // prove checks everything about a token that does not depend on who presents
 // it: the cheapest first, claims after the signature.
-func (j *JWT) prove(ctx context.Context, token string) (*proven, error) {
-	c, err := split(token)
-	if err != nil {
-		return nil, err
-	}
-	h, known := j.headers.get(c.header)
-	if !known {
-		if h, err = readTokenHeader(c.header); err != nil {
-			return nil, err
-		}
-	}
+func (j *JWT) prove(ctx context.Context, c compact, h header) (*proven, error) {
 	payload, signature, err := c.decode()
 	if err != nil {
 		return nil, err
@@ -581,9 +584,6 @@ func (j *JWT) prove(ctx context.Context, token string) (*proven, error) {
 	}
 	if err := iss.verify(&c, k, signature); err != nil {
 		return nil, err
-	}
-	if !known {
-		j.headers.add(c.header, h)
 	}
 	if o.Len() == 0 {
 		if err := o.Parse(payload); err != nil {
@@ -729,7 +729,7 @@ func (iss *issuer) prove(o *strictjson.Object, payload []byte, leeway, maxLifeti
 	if set.ClientID == set.Subject {
 		caller.Kind = principal.Client
 	}
-	if set.Confirmation != nil && hasThumbprint(set.Confirmation) {
+	if set.BoundByProof() {
 		caller.Scheme = schemeDPoP
 	}
 	p := caller.WithClaims(payload)
@@ -800,7 +800,7 @@ func (iss *issuer) conforms(o *strictjson.Object, set *claims.Set, dates claims.
 }
 
 // admit checks who presents a token, each time that it is presented.
-func (j *JWT) admit(r *http.Request, scheme, token string, p *proven) error {
+func (j *JWT) admit(r *http.Request, scheme, token string, p *proven, cached bool) error {
 	if scheme == schemeCookie {
 		if p.confirmation != nil {
 			return invalid(ReasonBinding, report.Cause("a token in a cookie that is bound to a key"))
@@ -810,13 +810,15 @@ func (j *JWT) admit(r *http.Request, scheme, token string, p *proven) error {
 	if err := j.binding.Check(r, scheme, token, p.confirmation); err != nil {
 		return err
 	}
-	return j.still(r.Context(), p)
+	return j.still(r.Context(), p, cached)
 }
 
 // still checks what may have changed since a token was verified.
-func (j *JWT) still(ctx context.Context, p *proven) error {
-	if err := inTime(p.dates, time.Now(), j.leeway); err != nil {
-		return err
+func (j *JWT) still(ctx context.Context, p *proven, cached bool) error {
+	if cached {
+		if err := inTime(p.dates, time.Now(), j.leeway); err != nil {
+			return err
+		}
 	}
 	if j.revoked != nil {
 		if p.principal.TokenID == "" {

@@ -228,8 +228,11 @@ func SetClient(ctx context.Context, addr netip.Addr) {
 // The text is the same whatever the router: without the method and host that
 // [net/http.ServeMux] patterns begin with, and without its {$}.
 func SetRoute(ctx context.Context, pattern string) {
+	if pattern == "" {
+		return
+	}
 	r, ok := FromContext(ctx)
-	if !ok || pattern == "" {
+	if !ok {
 		return
 	}
 	pattern = cut(canonicalRoute(pattern))

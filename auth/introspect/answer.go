@@ -95,7 +95,7 @@ func (i *Introspector) judge(token string, o *strictjson.Object) (*verdict, erro
 	case other != "":
 		return nil, invalid(auth.ReasonType, report.Cause(other+" is not that of an access token"))
 	}
-	proof := boundByProof(set.Confirmation)
+	proof := set.BoundByProof()
 	if dpop && !proof {
 		return nil, invalid(auth.ReasonBinding, report.Cause("the token is for DPoP, and no cnf says for which key"))
 	}
@@ -137,12 +137,6 @@ func (i *Introspector) addressed(o *strictjson.Object, clientID string) error {
 		return invalid(auth.ReasonAudience, report.Cause("aud names none of this service's names"))
 	}
 	return nil
-}
-
-// boundByProof reports whether cnf binds a token by DPoP (RFC 9449 section 6).
-func boundByProof(cnf json.RawMessage) bool {
-	var o strictjson.Object
-	return cnf != nil && o.Parse(cnf) == nil && o.Has("jkt")
 }
 
 // actor fills in the issuer where the answer has none (RFC 8693 section 4.1).

@@ -137,6 +137,12 @@ func Read(o *strictjson.Object, rolesPath, issuer string) (s Set, err error) {
 	return s, nil
 }
 
+// BoundByProof reports whether cnf binds the token by DPoP (RFC 9449 section 6).
+func (s *Set) BoundByProof() bool {
+	var cnf strictjson.Object
+	return s.Confirmation != nil && cnf.Parse(s.Confirmation) == nil && cnf.Has("jkt")
+}
+
 func firstText(o *strictjson.Object, names ...string) (string, error) {
 	for _, name := range names {
 		if s, err := o.OptionalText(name); s != "" || err != nil {

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
+	"sync"
 
 	"github.com/gatehouse-go/gatehouse/audit/decision"
 )
@@ -32,10 +34,14 @@ type Extension struct {
 // Write answers r with p. Headers that describe another body are removed, the
 // others, such as challenges, stay.
 func Write(w http.ResponseWriter, r *http.Request, p Problem) {
-	b := p.encode(decision.RequestID(r.Context()))
+	body := bodies.Get().(*[]byte) //nolint:forcetypeassert // nothing else is in it
+	b := p.appendTo((*body)[:0], decision.RequestID(r.Context()))
 	h := w.Header()
-	for _, name := range [...]string{"Content-Encoding", "Content-Range", "Content-Language", "Content-Disposition", "Etag", "Last-Modified", "Trailer", "Accept-Ranges", "Expires"} {
-		delete(h, name) // in canonical form
+	for name := range h { // in canonical form
+		switch name {
+		case "Content-Encoding", "Content-Range", "Content-Language", "Content-Disposition", "Etag", "Last-Modified", "Trailer", "Accept-Ranges", "Expires":
+			delete(h, name)
+		}
 	}
 	values := [...]string{"application/problem+json", strconv.Itoa(len(b)), "no-store", "nosniff"} // of this answer alone
 	for i, name := range [...]string{"Content-Type", "Content-Length", "Cache-Control", "X-Content-Type-Options"} {
@@ -45,13 +51,25 @@ func Write(w http.ResponseWriter, r *http.Request, p Problem) {
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(b) // the client is gone: nobody to tell
 	}
+	if cap(b) <= maxPooled {
+		*body = b
+		bodies.Put(body)
+	}
 }
 
-// encode has the registered members in the order of RFC 9457 section 3.1.
-func (p *Problem) encode(requestID string) []byte {
-	b := make([]byte, 0, 256)
-	b = append(b, `{"type":`...)
-	b = appendText(b, cmp.Or(p.Type, "about:blank"))
+const maxPooled = 4 << 10
+
+// bodies are memory for bodies, which an [io.Writer] must not keep.
+var bodies = sync.Pool{New: func() any { b := make([]byte, 0, 256); return &b }} //nolint:gochecknoglobals // a pool
+
+// appendTo appends the registered members in the order of RFC 9457 section 3.1,
+// then the others.
+func (p *Problem) appendTo(b []byte, requestID string) []byte {
+	if p.Type == "" {
+		b = append(b, `{"type":"about:blank"`...)
+	} else {
+		b = appendText(append(b, `{"type":`...), p.Type)
+	}
 	b = append(b, `,"title":`...)
 	b = appendText(b, cmp.Or(p.Title, http.StatusText(p.Status)))
 	b = append(b, `,"status":`...)
@@ -72,11 +90,19 @@ func (p *Problem) encode(requestID string) []byte {
 	return append(b, '}', '\n')
 }
 
+// plain are the bytes that stand for themselves in JSON, also within HTML.
+var plain = func() (set [256]bool) { //nolint:gochecknoglobals // immutable
+	for c := ' '; c <= '~'; c++ {
+		set[c] = !strings.ContainsRune(`"\<>&`, c)
+	}
+	return set
+}()
+
 // appendText appends s as JSON. Texts of ours hold nothing that would have to
 // be escaped; for all others there is encoding/json.
 func appendText(b []byte, s string) []byte {
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+		if !plain[s[i]] {
 			text, err := json.Marshal(s)
 			if err != nil { // strings always marshal
 				return append(b, `""`...)

@@ -18,9 +18,10 @@ const (
 // names. Its zero value is an empty object. Parsing into an Object on the stack
 // allocates nothing for up to 24 members without escapes in their names.
 type Object struct {
-	n    int
-	few  [inline]member
-	more []member
+	n     int
+	marks [inline]uint16 // of the names of few, so that most are told apart without a look at them
+	few   [inline]member
+	more  []member
 }
 
 type member struct {
@@ -37,11 +38,19 @@ func (o *Object) at(i int) *member {
 
 func (o *Object) add(m member) {
 	if o.n < inline {
-		o.few[o.n] = m
+		o.marks[o.n], o.few[o.n] = mark(m.name), m
 	} else {
 		o.more = append(o.more, m)
 	}
 	o.n++
+}
+
+// mark tells names apart by their ends and their length, most of the time.
+func mark[T string | []byte](name T) uint16 {
+	if len(name) == 0 {
+		return 0
+	}
+	return uint16(name[0])<<8 | uint16(name[len(name)-1]^byte(len(name))) //nolint:gosec // the low bits will do
 }
 
 // Parse takes raw apart, of which o keeps parts. The error, if any, is an
@@ -69,12 +78,29 @@ func (o *Object) Parse(raw []byte) error {
 
 // Get returns the value of a member, nil if there is none of that name.
 func (o *Object) Get(name string) json.RawMessage {
-	for i := range o.n {
-		if m := o.at(i); string(m.name) == name {
+	want := mark(name)
+	for i := range min(o.n, inline) {
+		if o.marks[i] == want && string(o.few[i].name) == name {
+			return o.few[i].value
+		}
+	}
+	for i := range o.more {
+		if m := &o.more[i]; string(m.name) == name {
 			return m.value
 		}
 	}
 	return nil
+}
+
+// again reports whether name is that of one of the first members.
+func (o *Object) again(name []byte) bool {
+	want := mark(name)
+	for i := range min(o.n, inline) {
+		if o.marks[i] == want && bytes.Equal(o.few[i].name, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // Has reports whether there is a member of that name.
@@ -258,9 +284,7 @@ func (s *scan) object(depth int, o *Object) error {
 		}
 		again := many[string(name)]
 		if many == nil {
-			for i := range o.n {
-				again = again || string(o.few[i].name) == string(name)
-			}
+			again = o.again(name)
 		}
 		if again {
 			return &Error{Text: "a member occurs twice", Name: string(name)}

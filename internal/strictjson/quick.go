@@ -31,12 +31,7 @@ func (q *quick) object(depth int, o *Object) bool {
 			return false
 		}
 		name := q.raw[from : q.at-1]
-		for i := range o.n {
-			if string(o.few[i].name) == string(name) {
-				return false
-			}
-		}
-		if !q.next(':') {
+		if o.again(name) || !q.next(':') {
 			return false
 		}
 		from = q.at
