@@ -27,11 +27,24 @@ type Policy struct {
 	// Burst is how many are admitted at once after a pause. If zero, it is
 	// Limit. Any Period sees at most Limit+Burst-1.
 	Burst int64
+
+	// Exact admits at most Limit in every Period, wherever that begins, and
+	// never refuses a client that keeps to the rate. It costs the memory for
+	// the times of the last Limit requests of each client, and Limit is at most
+	// 100. Burst and Backoff must be zero.
+	Exact bool
+
+	// Backoff is for what a client should not do often, such as guess. If not
+	// zero, each time that the quota is used up the wait for the next request
+	// is twice as long as the time before, from Period/Limit up to Backoff. That
+	// is forgotten when the quota has been whole for as long as Backoff.
+	Backoff time.Duration
 }
 
 const (
 	minPeriod = time.Millisecond
 	maxPeriod = 366 * 24 * time.Hour
+	maxExact  = 100
 
 	// minUnit is the shortest time between two requests. Units are whole
 	// nanoseconds, rounded up; from here on that costs less than 1 %.
@@ -68,8 +81,20 @@ func (p Policy) complete() (Policy, []error) {
 	if p.Burst < 0 {
 		bad("Burst is %d, want 0 or more", p.Burst)
 	}
+	if p.Exact && p.Limit > maxExact {
+		bad("Limit is %d, want at most %d with Exact", p.Limit, maxExact)
+	}
+	if p.Exact && p.Burst != 0 {
+		bad("Burst is %d, want 0 with Exact", p.Burst)
+	}
+	if p.Exact && p.Backoff != 0 {
+		bad("Backoff is %v, want 0 with Exact", p.Backoff)
+	}
 	if len(errs) > 0 {
 		return p, errs
+	}
+	if p.Backoff != 0 && (p.Backoff < p.unit() || p.Backoff > maxPeriod) {
+		bad("Backoff is %v, want %v, which is Period/Limit, to 366 days", p.Backoff, p.unit())
 	}
 	if most := int64(p.Period / minUnit); p.Limit > most {
 		bad("Limit is %d, want at most %d in %v", p.Limit, most, p.Period)
@@ -106,6 +131,12 @@ func (p Policy) String() string {
 	}
 	if p.Burst != 0 && p.Burst != p.Limit {
 		s += " (burst " + strconv.FormatInt(p.Burst, 10) + ")"
+	}
+	if p.Exact {
+		s += " (exact)"
+	}
+	if p.Backoff != 0 {
+		s += " (backoff " + p.Backoff.String() + ")"
 	}
 	return s
 }

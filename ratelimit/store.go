@@ -8,17 +8,29 @@ import (
 	"time"
 )
 
-// A Store counts for the limiters of several processes. It must be safe for
-// concurrent use.
+// A Store counts for limiters: [Memory] in this process, package redisstore for
+// several. It must be safe for concurrent use.
 type Store interface {
 	// Take takes the cost of every request, or of none: if one does not fit,
 	// nothing is taken. It appends a Result for each request to dst, in their
 	// order, and returns that.
 	//
-	// All requests of a call have the same Cost, at most the Burst of each
-	// Policy. A Cost of 0 takes nothing, and OK and RetryAfter are those of a
-	// cost of 1. A negative Cost gives back; it is always OK, and never leaves
-	// more than if nothing had been taken.
+	// All requests of a call have the same Key and the same Cost, which is at
+	// most the Burst of each Policy; their policies have different names. A Cost
+	// of 0 takes nothing, and OK and RetryAfter are those of a cost of 1. A
+	// negative Cost gives back; it is always OK, and never leaves more than if
+	// nothing had been taken. One of -Burst or below forgets the client, also
+	// how long it had to wait.
+	//
+	// [Policy] says how to count. The algorithm is GCRA: with unit =
+	// Period/Limit, rounded up, and span = unit*Burst, the level of a client
+	// falls with time to 0, a request raises it by Cost*unit, and fits if it
+	// does not rise above the span. After a request that leaves less than one
+	// unit below the span, a Policy with a Backoff raises the level to
+	// span - unit + min(unit<<k, Backoff), where k is how often that happened
+	// since the level had been 0 for as long as Backoff. An Exact Policy keeps
+	// the times at which requests fitted, of which at most Limit are younger
+	// than Period; giving back forgets the oldest of these.
 	//
 	// An error means that it is not known whether the requests fit. Take must
 	// return when ctx is done, and must keep neither dst nor reqs.
@@ -31,7 +43,7 @@ type Request struct {
 	// The counter belongs to the pair of Key and Policy.Name.
 	Key string
 
-	// Policy has a Name and a Burst.
+	// Policy is complete: it has a Name and a Burst.
 	Policy Policy
 
 	Cost int64
