@@ -14,6 +14,9 @@ import (
 // kind. The KeyFuncs of this package return errors that wrap it.
 var ErrNoKey error = report.Cause("no key")
 
+// ErrSkip is what a [KeyFunc] returns for a request that is not to be counted.
+var ErrSkip error = report.Cause("not counted")
+
 // An Error is why a request was refused. Clients learn its status, which
 // limits it violated and when to come back; Reason and Err are for operators.
 type Error struct {
@@ -37,8 +40,13 @@ const (
 	ReasonQuota    = "quota"    // 429: a quota is used up
 	ReasonCost     = "cost"     // 429: it costs more than a limit ever admits
 	ReasonKey      = "key"      // 400 or 503: it is not known whose request it is
+	ReasonMisuse   = "misuse"   // 503: Plan returned what New would refuse, or Cost less than 0
 	ReasonStore    = "store"    // 503: the Store could not be asked
 	ReasonDegraded = "degraded" // no refusal: decided without the Store
+
+	// ReasonForwarded is no refusal: a header tells of another address than
+	// the one that counts.
+	ReasonForwarded = "untrusted_forwarding"
 )
 
 // Error returns a text for operators.
@@ -46,6 +54,9 @@ func (e *Error) Error() string {
 	s := "ratelimit: " + e.Reason
 	if e.Err != nil {
 		s += ": " + e.Err.Error()
+	}
+	if e.RetryAfter > 0 {
+		s += "; the next in " + e.RetryAfter.String()
 	}
 	return s
 }

@@ -3,12 +3,15 @@ package ratelimit
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/textproto"
 	"strconv"
 	"strings"
 
+	"github.com/gatehouse-go/gatehouse/audit/decision"
 	"github.com/gatehouse-go/gatehouse/auth/principal"
 	"github.com/gatehouse-go/gatehouse/internal/report"
 	"github.com/gatehouse-go/gatehouse/tlsredirect/clientip"
@@ -16,7 +19,8 @@ import (
 
 // A KeyFunc returns whose quota a request draws on. An error refuses the
 // request, with the status of its StatusCode() int or else 503, and so does an
-// empty key: a request that cannot be attributed is never let through.
+// empty key: a request that cannot be attributed is never let through. ErrSkip
+// lets it through uncounted.
 // Log and trail tell no more than the type of a foreign error.
 // A KeyFunc must be safe for concurrent use.
 //
@@ -42,26 +46,93 @@ var errEmptyKey error = &keyError{http.StatusServiceUnavailable, "the key is emp
 // address, or the /64 of an IPv6 one. A request without an address is refused
 // with 503: the proxy in front sends no address or garbage, or the listener
 // has none, as Unix sockets do.
+//
+// Whoever tells of another address in a header that no trusted proxy wrote is
+// counted by its own, which is recorded (ReasonForwarded) and logged once: behind
+// a proxy that clientip.Config does not name all clients share one quota.
 func ByAddr() KeyFunc {
-	missing := &keyError{
-		http.StatusServiceUnavailable, "no client address",
-		"the client's address is unknown: behind a proxy make sure that it sends the header which clientip.Trust reads, and elsewhere set RemoteAddr",
-	}
 	return func(r *http.Request) (string, error) {
-		addr, ok := clientip.FromRequest(r)
-		if !ok {
-			return "", missing
-		}
-		b := make([]byte, 0, 64)
-		b = append(b, "addr:"...)
-		return string(clientip.Bucket(addr).AppendTo(b)), nil
+		b, err := appendAddr(make([]byte, 0, addrLen), r)
+		return string(b), err
 	}
+}
+
+const addrLen = 64
+
+var errNoAddr error = &keyError{
+	http.StatusServiceUnavailable, "no client address",
+	"the client's address is unknown: behind a proxy make sure that it sends the header which clientip.Trust reads, and elsewhere set RemoteAddr",
+}
+
+// appendAddr appends the key of ByAddr, which fits into addrLen.
+func appendAddr(b []byte, r *http.Request) ([]byte, error) {
+	addr, ok := clientip.FromRequest(r)
+	if !ok {
+		return nil, errNoAddr
+	}
+	return clientip.Bucket(addr).AppendTo(append(b, "addr:"...)), nil
+}
+
+// who returns whose quota r draws on.
+func (l *Limiter) who(r *http.Request) (client, error) {
+	if l.key == nil {
+		var buf [addrLen]byte
+		b, err := appendAddr(buf[:0], r)
+		if err != nil {
+			return client{}, err
+		}
+		who := client{hash: l.memory.clientOf(b)}
+		if l.store != nil {
+			who.key = string(b)
+		}
+		if forwarded := forwardedBy(r); forwarded != "" {
+			l.disbelieve(r, forwarded, string(b))
+		}
+		return who, nil
+	}
+	key, err := l.key(r)
+	if err != nil {
+		return client{}, err
+	}
+	if key == "" {
+		return client{}, errEmptyKey
+	}
+	if forwarded := forwardedBy(r); forwarded != "" {
+		l.disbelieve(r, forwarded, key)
+	}
+	return l.client(key), nil
+}
+
+// forwardedBy returns the name of a header of r that tells of another address,
+// "" if there is none.
+func forwardedBy(r *http.Request) string {
+	for _, name := range [...]string{"X-Forwarded-For", "Forwarded", "X-Real-Ip"} {
+		if len(r.Header[name]) > 0 {
+			return name
+		}
+	}
+	return ""
+}
+
+// disbelieve records that r is counted by the address of the peer although a
+// header tells of another one.
+func (l *Limiter) disbelieve(r *http.Request, header, key string) {
+	addr, ok := clientip.FromRequest(r)
+	if peer, known := clientip.Peer(r); !ok || !known || addr != peer {
+		return
+	}
+	if own, err := appendAddr(make([]byte, 0, addrLen), r); err != nil || !strings.Contains(key, string(own)) {
+		return
+	}
+	ctx := r.Context()
+	l.report.Decision(ctx, decision.Decision{Effect: decision.Observe, Reason: ReasonForwarded, Detail: header})
+	l.report.Hint(ctx, "forwarded", "a client address in a header of a peer that is not trusted: if that is a proxy of yours, name it in clientip.Config.Proxies, for all its clients share one quota", slog.String("header", header))
 }
 
 // ByPrincipal counts by the authenticated caller. A request without one is
 // refused with 503, since something is wired wrong: the limiter stands behind
-// the Gate of package auth. Where anonymous callers are wanted, write a
-// KeyFunc that asks ByPrincipal and on [ErrNoKey] asks ByAddr.
+// the Gate of package auth. Where anonymous callers are wanted, put ByAddr
+// behind it with [FirstOf].
 func ByPrincipal() KeyFunc {
 	return byPrincipal("principal", (*principal.Principal).ID)
 }
@@ -141,18 +212,51 @@ func ByHeader(name string) KeyFunc {
 	}
 }
 
+// ByRoute counts by the pattern of the route that matched, so that several
+// routes may stand behind one limiter; join it with another key, for alone it
+// lets all clients share one quota. route returns the pattern; if nil, it is
+// r.Pattern, which net/http.ServeMux sets for the handlers behind it. A request
+// without a route is refused with 503: the limiter stands before the router.
+func ByRoute(route func(r *http.Request) string) KeyFunc {
+	if route == nil {
+		route = func(r *http.Request) string { return r.Pattern }
+	}
+	missing := &keyError{
+		http.StatusServiceUnavailable, "no route",
+		"requests are counted by route and none has matched: put the limiter behind the router",
+	}
+	return func(r *http.Request) (string, error) {
+		pattern := route(r)
+		if pattern == "" {
+			return "", missing
+		}
+		return "route:" + pattern, nil
+	}
+}
+
+// FirstOf counts by the first of keys that r has: ByPrincipal and where there is
+// none ByAddr. An error that does not wrap ErrNoKey ends the search.
+// It panics if there is no KeyFunc, and if one is nil.
+func FirstOf(keys ...KeyFunc) KeyFunc {
+	keys = checked("FirstOf", keys)
+	return func(r *http.Request) (key string, err error) {
+		for _, k := range keys {
+			key, err = k(r)
+			if err == nil && key == "" {
+				return "", errEmptyKey
+			}
+			if err == nil || !errors.Is(err, ErrNoKey) {
+				return key, err
+			}
+		}
+		return "", err
+	}
+}
+
 // Join counts by all keys together, such as caller and address. The first
 // error counts. It panics if there is no KeyFunc, and if one is nil.
 func Join(keys ...KeyFunc) KeyFunc {
-	if len(keys) == 0 {
-		panic("ratelimit: Join of no KeyFunc")
-	}
-	for _, k := range keys {
-		if k == nil {
-			panic("ratelimit: Join of a nil KeyFunc")
-		}
-	}
-	keys = append([]KeyFunc(nil), keys...)
+	keys = checked("Join", keys)
 	return func(r *http.Request) (string, error) {
 		var b []byte
 		for _, k := range keys {
@@ -170,4 +274,16 @@ func Join(keys ...KeyFunc) KeyFunc {
 		}
 		return string(b), nil
 	}
+}
+
+func checked(caller string, keys []KeyFunc) []KeyFunc {
+	if len(keys) == 0 {
+		panic("ratelimit: " + caller + " of no KeyFunc")
+	}
+	for _, k := range keys {
+		if k == nil {
+			panic("ratelimit: " + caller + " of a nil KeyFunc")
+		}
+	}
+	return append([]KeyFunc(nil), keys...)
 }

@@ -2,6 +2,8 @@ package ratelimit
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/ulule/limiter/v3"
@@ -103,4 +105,50 @@ func windowResult(req *Request, state limiter.Context, ok bool) Result {
 		r.RetryAfter = r.ResetAfter
 	}
 	return r
+}
+
+// The methods of limiter.Store count, by the same algorithm, under keys of their
+// own: a Memory serves middlewares of ulule/limiter that know no other stores.
+// A Context's Reset is when all of the quota is back.
+
+// Get takes 1 from the quota of key.
+func (m *Memory) Get(ctx context.Context, key string, rate limiter.Rate) (limiter.Context, error) {
+	return m.Increment(ctx, key, 1, rate)
+}
+
+// Peek takes nothing.
+func (m *Memory) Peek(ctx context.Context, key string, rate limiter.Rate) (limiter.Context, error) {
+	return m.Increment(ctx, key, 0, rate)
+}
+
+// Reset forgets key.
+func (m *Memory) Reset(ctx context.Context, key string, rate limiter.Rate) (limiter.Context, error) {
+	return m.Increment(ctx, key, -max(1, rate.Limit), rate)
+}
+
+// Increment takes count from the quota of key, all of it or nothing, or gives
+// back what is negative. More than the limit never fits.
+func (m *Memory) Increment(_ context.Context, key string, count int64, rate limiter.Rate) (limiter.Context, error) {
+	if m == nil || m.start.IsZero() {
+		return limiter.Context{}, errSpoilt
+	}
+	policy, faults := Policy{Limit: rate.Limit, Period: rate.Period}.complete()
+	if len(faults) > 0 {
+		return limiter.Context{}, fmt.Errorf("ratelimit: the Rate's %w", errors.Join(faults...))
+	}
+	cost := min(count, rate.Limit) // of more, nothing is taken
+	quotas := [1]quota{policy.quota(m.salt("limiter.Store"))}
+	var buf [1]Result
+	var results []Result
+	if who := m.client(key); count > rate.Limit {
+		results = m.weigh(m.now(), buf[:0], who, quotas[:], cost)
+		results[0].OK = false
+	} else {
+		results, _ = m.take(m.now(), buf[:0], who, quotas[:], cost)
+	}
+	r := &results[0]
+	return limiter.Context{
+		Limit: rate.Limit, Remaining: r.Remaining,
+		Reset: time.Now().Unix() + seconds(r.ResetAfter), Reached: !r.OK && count != 0,
+	}, nil
 }

@@ -7,6 +7,11 @@
 //	…
 //	http.ListenAndServe(addr, perIP.Handler(mux))
 //
+// In any stretch of one Period, wherever it begins, a limit admits at most
+// Limit+Burst-1 requests, where [Policy.Burst] is Limit if nothing else is said;
+// an Exact policy admits at most Limit. Counters with fixed windows let 2·Limit
+// through within an instant.
+//
 // Limits are written as in ulule/limiter ("100-M": S, M, H or D) or in words
 // ("100 per minute", "10/s", "500 per 5 minutes"), and one string may hold
 // several ("10/s; 1000/h"). A request passes if every limit admits it; one
@@ -15,16 +20,25 @@
 // # How it counts
 //
 // By GCRA, a leaky bucket without a leaking goroutine: a client that was idle
-// may send [Policy.Burst] requests at once, and gets one back every
-// Period/Limit. In any stretch of one Period, wherever it begins, a limit
-// admits at most Limit+Burst-1 requests; counters with fixed windows let
-// 2·Limit through within an instant. Choose a smaller Burst for a tighter
-// bound.
+// may send a Burst of requests at once, and gets one back every Period/Limit.
+// Choose a smaller Burst for a tighter bound, Exact where none but the tightest
+// will do, and Backoff where asking again and again shall take ever longer.
 //
-// Counts live in a table of fixed size in this process, 2 MiB by default, or
-// in a [Store] that several processes share. When the table is full of clients
-// it forgets the one that would be done soonest, so that a flood of fresh
-// addresses does not pardon those that have used up their quota.
+// Counts live in a [Memory] of fixed size in this process, 2 MiB by default, or
+// in a [Store] that several processes share: package redisstore. When the
+// Memory is full of clients it forgets the one that would be done soonest, so
+// that a flood of fresh addresses does not pardon those that have used up their
+// quota.
+//
+// # When the Store fails
+//
+// Each answer of a Store is mirrored in this process. A client that the Store
+// refused is refused here, for a second at most, without asking again. When the
+// Store fails, by an error or by not answering within a second, the mirror goes
+// on counting (FailLocal): each of N processes admits the limits by itself, so
+// that clients may get N times as much, and every such decision says Degraded.
+// After three failures in a row nobody waits for the Store any more but one
+// request each 250 ms, until it answers.
 //
 // # What clients are told
 //
@@ -33,8 +47,9 @@
 // the quota is back after t seconds, or, where r is 0, the next request is
 // admitted after t (draft-ietf-httpapi-ratelimit-headers). A refusal for a quota
 // has Retry-After, too, the problem type quota-exceeded and the names of the limits
-// in violated-policies. A request costs 1; for other costs, and to give back,
-// call [Limiter.Take] with the key that the KeyFunc returns.
+// in violated-policies. A request costs 1 unless Config.Cost says more; to take
+// or give back at other times, call [Limiter.Take] with the key that the KeyFunc
+// returns.
 //
 // # What it protects against
 //
@@ -46,9 +61,9 @@
 // # What it does not
 //
 // It does not stop an attacker with many addresses or accounts, does not bound
-// how many requests run at once, and does not replace the size and time limits
-// of the server. Failed logins need limits of their own beside the one by
-// address, since guessing may come from anywhere. When each of many clients
+// how many requests run at once (package throttle does), and does not replace
+// the size and time limits of the server. Failed logins need more than the limit
+// by address, since guessing may come from anywhere: package loginguard. When each of many clients
 // in a flood uses up its whole quota, the table keeps the latest of them.
 //
 // # Where it stands
@@ -65,11 +80,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
+	"reflect"
 	"time"
 
 	"github.com/gatehouse-go/gatehouse/audit/decision"
-	"github.com/gatehouse-go/gatehouse/internal/pass"
 	"github.com/gatehouse-go/gatehouse/internal/report"
 )
 
@@ -81,9 +95,16 @@ type Config struct {
 	// minute", "10/s; 1000/h", "100-M".
 	Limits []string
 
-	// Policies are further limits, for those that need a burst, a name or a
-	// period that Limits cannot say. There may be up to 8 limits in all.
+	// Policies are further limits, for those that need what Limits cannot say:
+	// a name, a burst, an odd period, exactness. There may be up to 8 limits in
+	// all.
 	Policies []Policy
+
+	// Plan returns the limits of r where they are not Limits and Policies: those
+	// that its principal has paid for. Where it returns none, Limits and
+	// Policies count. Each needs a name that no other plan has for another
+	// limit; policies that New would refuse are answered with 503.
+	Plan func(r *http.Request) []Policy
 
 	// Name tells this limiter from others. It stands before the names of its
 	// limits in the RateLimit fields and in the audit trail, and in every key
@@ -95,6 +116,36 @@ type Config struct {
 	// Key says whose request it is. If nil, it is ByAddr().
 	Key KeyFunc
 
+	// Exempt reports whether r is not counted, as a Key that returns ErrSkip
+	// does. If nil, every request is.
+	Exempt func(r *http.Request) bool
+
+	// Cost is what r takes from the quota. More than MaxCost is refused, for it
+	// would never fit. If nil, it is 1.
+	Cost func(r *http.Request) int64
+
+	// MaxCost is the highest Cost, at most the Burst of each limit. It is
+	// required with Cost.
+	MaxCost int64
+
+	// CountIf reports whether a request that was answered with status counts.
+	// Each one takes from the quota when it comes, and gives back after the
+	// answer if it does not count: a flood of requests at once gets no further
+	// than others. If nil, all count.
+	CountIf func(status int) bool
+
+	// DryRun admits every request and only records what would have been
+	// refused; clients are told nothing.
+	DryRun bool
+
+	// HideHeaders leaves out the RateLimit fields. Refusals have Retry-After
+	// all the same.
+	HideHeaders bool
+
+	// LegacyHeaders also sets X-RateLimit-Limit, X-RateLimit-Remaining and
+	// X-RateLimit-Reset, which is a time in Unix seconds.
+	LegacyHeaders bool
+
 	// Store counts. If nil, the limiter counts by itself, in this process.
 	Store Store
 
@@ -102,10 +153,9 @@ type Config struct {
 	// are counted in this process until the Store answers again.
 	OnStoreFailure Failure
 
-	// Slots is how many clients are remembered in this process, rounded up to
-	// a power of two. If zero, it is 131,072: 2 MiB with one limit, and 1 MiB
-	// for each further one.
-	Slots int
+	// MaxKeys is how many counters are remembered in this process, as in
+	// MemoryConfig. It must be 0 if Store is a Memory, which has its own.
+	MaxKeys int
 
 	// OnDecision is called with each decision, also without an audit trail.
 	OnDecision func(ctx context.Context, d decision.Decision)
@@ -122,8 +172,8 @@ type Config struct {
 // A Failure is what a Limiter does while its Store fails.
 type Failure uint8
 
-// The failure policies. A Store fails if it returns an error or does not
-// answer within a second. What is decided without it is recorded as degraded.
+// The failure policies. What is decided without the Store is recorded as
+// degraded.
 const (
 	FailLocal  Failure = iota // count in this process: each process admits the limits by itself
 	FailClosed                // refuse with 503
@@ -145,24 +195,31 @@ func (f Failure) String() string {
 
 const (
 	maxPolicies  = 8
-	defaultSlots = 1 << 17
-	maxSlots     = 1 << 24
 	storeTimeout = time.Second
 )
 
 // A Limiter admits each client's requests as often as its limits say.
 // It owns no goroutine and needs no Close. It is safe for concurrent use.
 type Limiter struct {
-	name         string
-	policies     []Policy // complete: with name and burst
-	shown        []string // their names as clients see them
-	policyHeader string
-	key          KeyFunc
-	store        Store  // nil: the table counts
-	table        *table // nil: the Store counts and does not fail to here
-	failure      Failure
-	report       *report.Reporter
-	onError      func(w http.ResponseWriter, r *http.Request, err error)
+	name       string
+	base       *plan
+	plan       func(r *http.Request) []Policy
+	key        KeyFunc // nil: by address
+	exempt     func(r *http.Request) bool
+	cost       func(r *http.Request) int64
+	maxCost    int64
+	countIf    func(status int) bool
+	dryRun     bool
+	hidden     bool
+	legacy     bool
+	memory     *Memory // counts, or mirrors the Store
+	store      Store   // nil: memory counts
+	plainStore bool    // knows nothing but limits
+	failure    Failure
+	breaker    breaker
+	stats      counters
+	report     *report.Reporter
+	onError    func(w http.ResponseWriter, r *http.Request, err error)
 }
 
 // New returns a Limiter that behaves in accordance with cfg.
@@ -176,54 +233,59 @@ func New(cfg Config) (*Limiter, error) {
 	if cfg.Store != nil && cfg.Name == "" {
 		bad("Name is empty, want a name for this limiter's counters in the Store")
 	}
-	if s, ok := cfg.Store.(*limiterStore); ok {
-		if s == nil || s.store == nil {
+	switch {
+	case cfg.Cost == nil && cfg.MaxCost != 0:
+		bad("MaxCost is %d without a Cost, want 0", cfg.MaxCost)
+	case cfg.Cost != nil && cfg.MaxCost < 1:
+		bad("MaxCost is %d, want the highest Cost", cfg.MaxCost)
+	}
+	if cfg.DryRun && cfg.LegacyHeaders || cfg.HideHeaders && cfg.LegacyHeaders {
+		bad("LegacyHeaders is set, want it unset with HideHeaders and DryRun")
+	}
+	own, shared := cfg.Store.(*Memory)
+	if v := reflect.ValueOf(cfg.Store); cfg.Store != nil && v.Kind() == reflect.Pointer && v.IsNil() || shared && own != nil && own.start.IsZero() {
+		bad("Store is a nil or zero %T, want one that its constructor made", cfg.Store)
+		shared = false
+	}
+	plain, isPlain := cfg.Store.(*limiterStore)
+	if isPlain && plain != nil {
+		if plain.store == nil {
 			bad("Store is FromLimiter(nil), want a limiter.Store")
 		}
 		for _, p := range policies {
-			if p.Burst != 0 && p.Burst != p.Limit {
-				bad("Policies has %q with a Burst, want none with FromLimiter, whose stores know only a limit", p.Name)
+			if p.Burst != 0 && !p.plain() {
+				bad("Policies has %q with a Burst, Exact or Backoff, want none with FromLimiter, whose stores know only a limit", p.Name)
 			}
 		}
 	}
 	if cfg.OnStoreFailure > FailOpen {
 		bad("OnStoreFailure is %d, want FailLocal, FailClosed or FailOpen", cfg.OnStoreFailure)
 	}
-	if cfg.Slots < 0 || cfg.Slots > maxSlots {
-		bad("Slots is %d, want 0 to %d", cfg.Slots, maxSlots)
+	memory := own
+	if !shared {
+		var err error
+		if memory, err = NewMemory(MemoryConfig{MaxKeys: cfg.MaxKeys}); err != nil {
+			errs = append(errs, err)
+		}
+	} else if cfg.MaxKeys != 0 {
+		bad("MaxKeys is %d, want 0 with a Memory as the Store", cfg.MaxKeys)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	l := &Limiter{
-		name:     cfg.Name,
-		policies: policies,
-		key:      cfg.Key,
-		store:    cfg.Store,
-		failure:  cfg.OnStoreFailure,
-		report:   report.New("ratelimit", cfg.Logger, cfg.OnDecision),
-		onError:  cfg.ErrorHandler,
+		name: cfg.Name, base: newPlan(cfg.Name, policies, memory), plan: cfg.Plan,
+		key: cfg.Key, exempt: cfg.Exempt, cost: cfg.Cost, maxCost: cfg.MaxCost, countIf: cfg.CountIf,
+		dryRun: cfg.DryRun, hidden: cfg.HideHeaders || cfg.DryRun, legacy: cfg.LegacyHeaders,
+		memory: memory, plainStore: isPlain, failure: cfg.OnStoreFailure,
+		report:  report.New("ratelimit", cfg.Logger, cfg.OnDecision),
+		onError: cfg.ErrorHandler,
 	}
-	for _, p := range policies {
-		shown := p.Name
-		if l.name != "" {
-			shown = l.name + "-" + p.Name
-		}
-		l.shown = append(l.shown, shown)
-	}
-	l.policyHeader = policyField(l.shown, policies)
-	if l.key == nil {
-		l.key = ByAddr()
+	if !shared {
+		l.store = cfg.Store
 	}
 	if l.onError == nil {
 		l.onError = WriteError
-	}
-	if l.store == nil || l.failure == FailLocal {
-		slots := cfg.Slots
-		if slots == 0 {
-			slots = defaultSlots
-		}
-		l.table = newTable(slots, policies)
 	}
 	return l, nil
 }
@@ -237,30 +299,24 @@ func (cfg *Config) policies() (policies []Policy, errs []error) {
 		}
 		policies = append(policies, parsed...)
 	}
-	for i, p := range cfg.Policies {
-		complete, faults := p.complete()
-		for _, err := range faults {
-			errs = append(errs, fmt.Errorf("ratelimit: Policies[%d].%w", i, err))
-		}
-		policies = append(policies, complete)
+	complete, faults := checkPolicies(cfg.Policies)
+	for _, err := range faults {
+		errs = append(errs, fmt.Errorf("ratelimit: Policies%w", err))
 	}
-	switch {
-	case len(policies) == 0 && len(errs) == 0:
+	policies = append(policies, complete...)
+	if len(policies) == 0 && len(errs) == 0 {
 		errs = append(errs, errors.New(`ratelimit: Limits is empty, want a limit such as "100 per minute"`))
-	case len(policies) > maxPolicies:
-		errs = append(errs, fmt.Errorf("ratelimit: Limits and Policies are %d limits, want at most %d", len(policies), maxPolicies))
 	}
-	for i, p := range policies {
-		if p.Name != "" && slices.ContainsFunc(policies[:i], func(q Policy) bool { return q.Name == p.Name }) {
-			errs = append(errs, fmt.Errorf("ratelimit: Limits and Policies have two limits called %q, want one, or Policies with names", p.Name))
-		}
+	for _, err := range checkSet(policies, cfg.MaxCost) {
+		errs = append(errs, fmt.Errorf("ratelimit: Limits and Policies %w", err))
 	}
 	return policies, errs
 }
 
 // Take takes cost from the quota of key if every limit has that much left, and
 // nothing otherwise. It returns the state of the limit that matters most: of
-// the one that refuses longest, or else of the one with the least left.
+// the one that refuses longest, or else of the one with the least left. Limits
+// are those of Config; Plan is not asked.
 //
 // A cost of 0 takes nothing: the Result says whether 1 could be taken. A
 // negative cost gives back what was taken before, and never more than that.
@@ -271,7 +327,7 @@ func (cfg *Config) policies() (policies []Policy, errs []error) {
 // quota is used up is no error.
 func (l *Limiter) Take(ctx context.Context, key string, cost int64) (Result, error) {
 	var buf [maxPolicies]Result
-	results, how, err := l.take(ctx, buf[:0], key, cost)
+	results, how, err := l.take(ctx, buf[:0], l.base, l.client(key), cost)
 	switch {
 	case err != nil:
 		return Result{}, err
@@ -279,6 +335,30 @@ func (l *Limiter) Take(ctx context.Context, key string, cost int64) (Result, err
 		return Result{OK: true, Degraded: how.degraded != ""}, nil
 	}
 	return *tightest(results), nil
+}
+
+// Reset forgets what key has used of the limits of Config, and how long it had
+// to wait. Its errors are those of Take.
+func (l *Limiter) Reset(ctx context.Context, key string) error {
+	var most int64
+	for i := range l.base.policies {
+		most = max(most, l.base.policies[i].Burst)
+	}
+	_, err := l.Take(ctx, key, -most)
+	return err
+}
+
+// A client is whose quota it is.
+type client struct {
+	hash uint64
+	key  string // for the Store, "" if that is not asked
+}
+
+func (l *Limiter) client(key string) client {
+	if key == "" {
+		return client{}
+	}
+	return client{l.memory.client(key), key}
 }
 
 // A course is how a decision came about. It is no part of the results, which
@@ -290,67 +370,33 @@ type course struct {
 
 // take asks all limits and appends their results to dst; none if FailOpen
 // admits without counting.
-func (l *Limiter) take(ctx context.Context, dst []Result, key string, cost int64) ([]Result, course, *Error) {
-	if key == "" {
-		return nil, course{}, &Error{Reason: ReasonKey, Err: errEmptyKey}
+func (l *Limiter) take(ctx context.Context, dst []Result, p *plan, who client, cost int64) (results []Result, how course, refusal *Error) {
+	if who.hash == 0 {
+		return nil, how, &Error{Reason: ReasonKey, Err: errEmptyKey}
 	}
-	for i := range l.policies {
-		if cost > l.policies[i].Burst {
-			return nil, course{}, &Error{
-				Reason: ReasonCost, Violated: []string{l.shown[i]},
-				Err: report.Causef("a cost of %d, and %q never admits more than %d", cost, l.shown[i], l.policies[i].Burst),
+	for i := range p.policies {
+		if cost > p.policies[i].Burst {
+			return nil, how, &Error{
+				Reason: ReasonCost, Violated: []string{p.shown[i]},
+				Err: report.Causef("a cost of %d, and %q never admits more than %d", cost, p.shown[i], p.policies[i].Burst),
 			}
 		}
 	}
-	var how course
 	if l.store != nil {
-		results, err := l.ask(ctx, key, cost)
-		switch {
-		case err == nil:
-			dst = append(dst, results...)
-			l.label(dst, false)
-			return dst, how, nil
-		case ctx.Err() != nil:
-			// Not the Store's fault, and a client that hangs up must not gain
-			// by it.
-			return nil, how, &Error{Reason: ReasonStore, Err: report.Cause("the context ended before the Store answered")}
-		case l.failure == FailClosed:
-			return nil, how, &Error{Reason: ReasonStore, RetryAfter: time.Second, Err: err}
-		}
-		how.degraded = report.Detail(err)
-		if l.failure == FailOpen {
-			return nil, how, nil
+		if results, how, refusal = l.ask(ctx, dst, p, who, cost); refusal != nil || how.degraded == "" || l.failure == FailOpen {
+			return results, how, refusal
 		}
 	}
-	dst, how.crowded = l.table.take(dst, key, cost)
-	l.label(dst, how.degraded != "")
+	dst, how.crowded = l.memory.take(l.memory.now(), dst, who.hash, p.quotas, cost)
+	p.label(dst, how.degraded != "")
 	return dst, how, nil
 }
 
-// ask lets the Store decide.
-func (l *Limiter) ask(ctx context.Context, key string, cost int64) ([]Result, error) {
-	key = storeKey(l.name, key)
-	reqs := make([]Request, len(l.policies))
-	for i, p := range l.policies {
-		reqs[i] = Request{Key: key, Policy: p, Cost: cost}
-	}
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	results, err := l.store.Take(ctx, make([]Result, 0, len(reqs)), reqs)
-	if err != nil {
-		return nil, err
-	}
-	if len(results) != len(reqs) {
-		return nil, report.Causef("%d results for %d requests", len(results), len(reqs))
-	}
-	return results, nil
-}
-
 // label fills in what stores leave out, and bounds what they say.
-func (l *Limiter) label(results []Result, degraded bool) {
+func (p *plan) label(results []Result, degraded bool) {
 	for i := range results {
 		r := &results[i]
-		r.Policy, r.Limit, r.Degraded = l.shown[i], l.policies[i].Limit, degraded
+		r.Policy, r.Limit, r.Degraded = p.shown[i], p.policies[i].Limit, degraded
 		r.Remaining = max(0, r.Remaining)
 		r.RetryAfter, r.ResetAfter = max(0, r.RetryAfter), max(0, r.ResetAfter)
 	}
@@ -366,91 +412,4 @@ func tightest(results []Result) *Result {
 		}
 	}
 	return t
-}
-
-// Handler lets requests through as often as the limits say. It panics if l is
-// nil.
-func (l *Limiter) Handler(next http.Handler) http.Handler {
-	if l == nil {
-		panic("ratelimit: Handler of a nil *Limiter")
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx := r.Context()
-		key, err := l.key(r)
-		if err != nil {
-			l.hint(ctx, err)
-			l.refuse(w, r, "", &Error{Reason: ReasonKey, Err: err})
-			return
-		}
-		var buf [maxPolicies]Result
-		results, how, refusal := l.take(ctx, buf[:0], key, 1)
-		if refusal != nil {
-			l.refuse(w, r, "", refusal)
-			return
-		}
-		if how != (course{}) {
-			l.tell(ctx, how)
-		}
-		var rule string
-		if len(results) > 0 {
-			t := tightest(results)
-			rule = t.Policy
-			l.setFields(w.Header(), t)
-			if !t.OK {
-				l.refuse(w, r, rule, l.exceeded(results, t.RetryAfter))
-				return
-			}
-		}
-		l.report.Decision(ctx, decision.Decision{Effect: decision.Allow, Rule: rule, Reason: "admitted"})
-		pass.On(next, w, r)
-	})
-}
-
-// tell reports what an operator should know beside the decision.
-func (l *Limiter) tell(ctx context.Context, how course) {
-	if how.degraded != "" {
-		l.report.Decision(ctx, decision.Decision{Effect: decision.Observe, Rule: l.failure.String(), Reason: ReasonDegraded, Detail: how.degraded})
-		l.report.Hint(ctx, "store", "the Store fails, and OnStoreFailure decides", slog.String("failure", l.failure.String()), slog.String("error_type", how.degraded))
-	}
-	if how.crowded {
-		l.report.Hint(ctx, "slots", "more clients than Slots: those with the least used quota are forgotten", slog.Int("slots", l.table.slots()))
-	}
-}
-
-// exceeded is the refusal of a request whose quota is used up.
-func (l *Limiter) exceeded(results []Result, retryAfter time.Duration) *Error {
-	e := &Error{Reason: ReasonQuota, RetryAfter: max(retryAfter, 1)}
-	text := make([]byte, 0, 128)
-	for i := range results {
-		if results[i].OK {
-			continue
-		}
-		text = append(text, l.policies[i].String()...)
-		text = append(text, "; "...)
-		e.Violated = append(e.Violated, l.shown[i])
-	}
-	text = append(text, "the next in "...)
-	text = append(text, e.RetryAfter.String()...)
-	e.Err = report.Cause(text)
-	return e
-}
-
-// hint tells the operator what is wired wrong when a request has no key.
-func (l *Limiter) hint(ctx context.Context, err error) {
-	if own, ok := errors.AsType[*keyError](err); ok && own.hint != "" {
-		l.report.Hint(ctx, string(own.text), own.hint)
-	}
-}
-
-// refuse answers r. The RateLimit fields are set already where there are any.
-func (l *Limiter) refuse(w http.ResponseWriter, r *http.Request, rule string, err *Error) {
-	h := w.Header()
-	h.Set("Cache-Control", "no-store") // RFC 6585 section 4
-	if err.RetryAfter > 0 {
-		h.Set("Retry-After", err.retryAfter())
-	}
-	l.report.Decision(r.Context(), decision.Decision{
-		Effect: decision.Deny, Rule: rule, Reason: err.Reason, Detail: report.Detail(err.Err), Status: err.StatusCode(),
-	})
-	l.onError(w, r, err)
 }

@@ -83,8 +83,8 @@ func TestNewReportsEveryMistake(t *testing.T) {
 		want []string
 	}{
 		{"zero", ratelimit.Config{}, []string{"Limits is empty"}},
-		{"several", ratelimit.Config{Limits: []string{"0-M", "5 per fortnight"}, Name: "a b", Slots: -1, OnStoreFailure: 7}, []string{
-			`Limits[0] is "0-M", want`, `Limits[1] is "5 per fortnight", want`, `Name is "a b", want`, "OnStoreFailure is 7, want", "Slots is -1, want",
+		{"several", ratelimit.Config{Limits: []string{"0-M", "5 per fortnight"}, Name: "a b", MaxKeys: -1, OnStoreFailure: 7}, []string{
+			`Limits[0] is "0-M", want`, `Limits[1] is "5 per fortnight", want`, `Name is "a b", want`, "OnStoreFailure is 7, want", "MaxKeys is -1, want",
 		}},
 		{"nothing in a string", ratelimit.Config{Limits: []string{""}}, []string{`Limits[0] is "", want`}},
 		{"policy", ratelimit.Config{Policies: []ratelimit.Policy{{Name: "ü", Limit: 0, Period: time.Microsecond, Burst: -1}}}, []string{
@@ -167,7 +167,7 @@ func TestHandlerAdmitsTheLimitThenRefuses(t *testing.T) {
 			t.Errorf("problem = %+v", body)
 		}
 		d := seen.last(t)
-		if d.Effect != decision.Deny || d.Rule != "minute" || d.Reason != ratelimit.ReasonQuota || d.Status != 429 || d.Detail != "3 per minute; the next in 19.5s" {
+		if d.Effect != decision.Deny || d.Rule != "minute" || d.Reason != ratelimit.ReasonQuota || d.Status != 429 || d.Detail != "3 per minute" {
 			t.Errorf("decision = %+v", d)
 		}
 		if w := serve(h, from("192.0.2.2:1000")); w.Code != http.StatusNoContent {
@@ -596,11 +596,11 @@ func TestLogAndHints(t *testing.T) {
 	}
 
 	log.Reset()
-	h = mustNew(t, ratelimit.Config{Limits: []string{"1-D"}, Slots: 1, Logger: logger}).Handler(ok)
+	h = mustNew(t, ratelimit.Config{Limits: []string{"1-D"}, MaxKeys: 1, Logger: logger}).Handler(ok)
 	for i := range 20 {
 		serve(h, from(fmt.Sprintf("192.0.2.%d:1", i)))
 	}
-	if got := strings.Count(log.String(), "more clients than Slots"); got != 1 {
+	if got := strings.Count(log.String(), "more clients than MaxKeys"); got != 1 {
 		t.Errorf("the hint stands %d times in the log, want once:\n%s", got, &log)
 	}
 }

@@ -213,25 +213,64 @@ func TestStoreFailure(t *testing.T) {
 	}
 }
 
+// The mirror knows what the Store counted when that fails, and after three
+// failures nobody but one request each 250 ms asks it.
 func TestTheStoreCountsAgainWhenItAnswersAgain(t *testing.T) {
 	t.Parallel()
-	shared := &sharedStore{}
-	down := false
-	l := mustNew(t, ratelimit.Config{Limits: []string{"2-D"}, Name: "a", Store: storeFunc(
-		func(ctx context.Context, dst []ratelimit.Result, reqs []ratelimit.Request) ([]ratelimit.Result, error) {
-			if down {
-				return dst, errors.New("down")
+	synctest.Test(t, func(t *testing.T) {
+		shared := mustMemory(t)
+		down, calls := false, 0
+		l := mustNew(t, ratelimit.Config{Limits: []string{"3-D"}, Name: "a", Store: storeFunc(
+			func(ctx context.Context, dst []ratelimit.Result, reqs []ratelimit.Request) ([]ratelimit.Result, error) {
+				if calls++; down {
+					return dst, errors.New("down")
+				}
+				return shared.Take(ctx, dst, reqs)
+			})})
+		for i, tt := range []struct {
+			down, ok, degraded bool
+			calls              int
+		}{
+			{false, true, false, 1},
+			{true, true, true, 1},
+			{true, true, true, 1},
+			{true, false, true, 1},
+			{true, false, true, 0},
+			{false, false, true, 0}, // nobody knows yet
+		} {
+			down, calls = tt.down, 0
+			if res := take(t, l, "k", 1); res.OK != tt.ok || res.Degraded != tt.degraded || calls != tt.calls {
+				t.Errorf("step %d: %+v after %d calls, want OK %t and Degraded %t after %d", i, res, calls, tt.ok, tt.degraded, tt.calls)
 			}
-			return shared.Take(ctx, dst, reqs)
-		})})
-	for i, tt := range []struct{ down, ok, degraded bool }{
-		{false, true, false}, {true, true, true}, {true, true, true}, {true, false, true}, {false, true, false}, {false, false, false},
-	} {
-		down = tt.down
-		if res := take(t, l, "k", 1); res.OK != tt.ok || res.Degraded != tt.degraded {
-			t.Errorf("step %d: %+v, want OK %t and Degraded %t", i, res, tt.ok, tt.degraded)
 		}
+		down, calls = true, 0
+		time.Sleep(250 * time.Millisecond)
+		for range 3 {
+			take(t, l, "k", 1)
+		}
+		if calls != 1 {
+			t.Errorf("%d calls of a Store that is still down, want 1", calls)
+		}
+		down = false
+		time.Sleep(250 * time.Millisecond)
+		for i, want := range []bool{true, true, false} { // the Store has seen one
+			if res := take(t, l, "k", 1); res.OK != want || res.Degraded {
+				t.Errorf("%d after the outage: %+v, want OK %t and not Degraded", i, res, want)
+			}
+		}
+		if got, want := l.Stats(), (ratelimit.Stats{Degraded: 8, StoreFailures: 4}); got != want {
+			t.Errorf("Stats() = %+v, want %+v", got, want)
+		}
+	})
+}
+
+func mustMemory(tb testing.TB) *ratelimit.Memory {
+	tb.Helper()
+	m, err := ratelimit.NewMemory(ratelimit.MemoryConfig{})
+	if err != nil {
+		tb.Fatal(err)
 	}
+	return m
 }
 
 // A client that hangs up while the Store is asked must not get through, not

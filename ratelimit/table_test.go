@@ -41,7 +41,7 @@ func TestNoWindowAdmitsMoreThanTheBound(t *testing.T) {
 			unit := (p.Period + time.Duration(p.Limit) - 1) / time.Duration(p.Limit)
 			for seed := range uint64(20) {
 				rnd := rand.New(rand.NewPCG(seed, 1))
-				table := ratelimit.NewTable(8, p)
+				table := ratelimit.NewClocked(8, p)
 				var now time.Duration
 				tokens := unit * time.Duration(burst) // the exact bucket, in units of time
 				type admission struct {
@@ -99,7 +99,7 @@ func TestNoWindowAdmitsMoreThanTheBound(t *testing.T) {
 func TestARequestIsAdmittedExactlyWhenPromised(t *testing.T) {
 	t.Parallel()
 	for _, p := range policies {
-		table := ratelimit.NewTable(8, p)
+		table := ratelimit.NewClocked(8, p)
 		var now time.Duration
 		for i := range 200 {
 			for {
@@ -131,7 +131,7 @@ func TestARequestIsAdmittedExactlyWhenPromised(t *testing.T) {
 // counters of all keys.
 func TestLateRequestsLoseNoCount(t *testing.T) {
 	t.Parallel()
-	table := ratelimit.NewTable(8, ratelimit.Policy{Limit: 5, Period: time.Minute}, ratelimit.Policy{Limit: 100, Period: time.Hour})
+	table := ratelimit.NewClocked(8, ratelimit.Policy{Limit: 5, Period: time.Minute}, ratelimit.Policy{Limit: 100, Period: time.Hour})
 	for range 5 {
 		table.TakeAt(10*time.Minute, "victim", 1)
 	}
@@ -150,7 +150,7 @@ func TestLateRequestsLoseNoCount(t *testing.T) {
 	}
 	// Concurrent requests bring their times in any order.
 	rnd := rand.New(rand.NewPCG(1, 2))
-	table = ratelimit.NewTable(8, ratelimit.Policy{Limit: 20, Period: time.Minute})
+	table = ratelimit.NewClocked(8, ratelimit.Policy{Limit: 20, Period: time.Minute})
 	admitted := 0
 	for range 2000 {
 		if _, ok, _ := table.TakeAt(time.Minute+time.Duration(rnd.Int64N(int64(3*time.Second))), "k", 1); ok {
@@ -166,7 +166,7 @@ func TestGivingBackNeverRaisesAboveTheLimit(t *testing.T) {
 	t.Parallel()
 	for _, p := range policies {
 		rnd := rand.New(rand.NewPCG(3, 4))
-		table := ratelimit.NewTable(8, p)
+		table := ratelimit.NewClocked(8, p)
 		full, _, _ := table.TakeAt(0, "fresh", 0)
 		var now time.Duration
 		for range 2000 {
@@ -226,7 +226,7 @@ func TestFloodOfFreshKeysPardonsNobody(t *testing.T) {
 // When every row of a set is in use, the one closest to its end gives way.
 func TestTheClientThatWouldBeDoneSoonestIsForgotten(t *testing.T) {
 	t.Parallel()
-	table := ratelimit.NewTable(8, ratelimit.Policy{Limit: 10, Period: 10 * time.Second})
+	table := ratelimit.NewClocked(8, ratelimit.Policy{Limit: 10, Period: 10 * time.Second})
 	for i := range 8 {
 		if _, _, crowded := table.TakeAt(0, strconv.Itoa(i), int64(2+i)); crowded {
 			t.Fatalf("crowded with %d of 8", i+1)
@@ -254,7 +254,7 @@ func TestTheClientThatWouldBeDoneSoonestIsForgotten(t *testing.T) {
 func TestTableSize(t *testing.T) {
 	t.Parallel()
 	for slots, want := range map[int]int{1: 8, 8: 8, 9: 16, 17: 32, 1000: 1024, 1 << 17: 1 << 17, 1<<17 + 1: 1 << 18} {
-		if got := ratelimit.NewTable(slots, ratelimit.Policy{Limit: 1, Period: time.Second}).Slots(); got != want {
+		if got := ratelimit.NewClocked(slots, ratelimit.Policy{Limit: 1, Period: time.Second}).Rows(); got != want {
 			t.Errorf("%d slots became %d, want %d", slots, got, want)
 		}
 	}

@@ -1,0 +1,170 @@
+package ratelimit
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/gatehouse-go/gatehouse/audit/decision"
+	"github.com/gatehouse-go/gatehouse/internal/pass"
+	"github.com/gatehouse-go/gatehouse/internal/report"
+	"github.com/gatehouse-go/gatehouse/internal/respwriter"
+)
+
+// Handler lets requests through as often as the limits say. It panics if l is
+// nil.
+func (l *Limiter) Handler(next http.Handler) http.Handler {
+	if l == nil {
+		panic("ratelimit: Handler of a nil *Limiter")
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
+		p, who, cost, err := l.asked(r)
+		switch {
+		case errors.Is(err, ErrSkip):
+			l.report.Decision(ctx, decision.Decision{Effect: decision.Allow, Reason: "exempt"})
+			pass.On(next, w, r)
+			return
+		case err != nil:
+			l.hint(ctx, err)
+			l.refuse(w, r, next, "", asError(err))
+			return
+		}
+		var buf [maxPolicies]Result
+		results, how, refusal := l.take(ctx, buf[:0], p, who, cost)
+		if refusal != nil {
+			l.refuse(w, r, next, "", refusal)
+			return
+		}
+		if how != (course{}) {
+			l.tell(ctx, how)
+		}
+		var rule string
+		if len(results) > 0 {
+			t := tightest(results)
+			rule = t.Policy
+			if !l.dryRun {
+				l.setFields(w.Header(), p, t)
+			}
+			if !t.OK {
+				l.refuse(w, r, next, rule, p.exceeded(results, t))
+				return
+			}
+		}
+		l.report.Decision(ctx, decision.Decision{Effect: decision.Allow, Rule: rule, Reason: "admitted"})
+		if l.countIf == nil || cost == 0 {
+			pass.On(next, w, r)
+			return
+		}
+		l.conditional(next, w, r, p, who, cost)
+	})
+}
+
+// asked returns what to ask the limits for r. The error is ErrSkip if nothing.
+func (l *Limiter) asked(r *http.Request) (p *plan, who client, cost int64, err error) {
+	if l.exempt != nil && l.exempt(r) {
+		return nil, client{}, 0, ErrSkip
+	}
+	if who, err = l.who(r); err != nil {
+		return nil, client{}, 0, err
+	}
+	p, cost = l.base, 1
+	if l.plan != nil {
+		if policies := l.plan(r); len(policies) > 0 {
+			if p, err = l.planned(policies); err != nil {
+				return nil, client{}, 0, &Error{Reason: ReasonMisuse, Err: err}
+			}
+		}
+	}
+	if l.cost != nil {
+		switch cost = l.cost(r); {
+		case cost < 0:
+			return nil, client{}, 0, &Error{Reason: ReasonMisuse, Err: report.Causef("Cost returned %d, want 0 or more", cost)}
+		case cost > l.maxCost:
+			return nil, client{}, 0, &Error{Reason: ReasonCost, Err: report.Causef("a cost of %d, and MaxCost is %d", cost, l.maxCost)}
+		}
+	}
+	return p, who, cost, nil
+}
+
+// conditional gives back what r took if its answer does not count. A handler
+// that panics counts with the status 500 unless another one went out.
+func (l *Limiter) conditional(next http.Handler, w http.ResponseWriter, r *http.Request, p *plan, who client, cost int64) {
+	wrapped, rec := respwriter.Wrap(w, r, respwriter.Options{})
+	status := http.StatusInternalServerError
+	defer func() {
+		if sent := rec.Status(); sent != 0 {
+			status = sent
+		}
+		if rec.Hijacked() || l.countIf(status) {
+			return
+		}
+		ctx := context.WithoutCancel(r.Context()) // the client may have gone by now
+		var buf [maxPolicies]Result
+		_, how, err := l.take(ctx, buf[:0], p, who, -cost)
+		if err != nil || how.degraded != "" {
+			l.report.Hint(ctx, "refund", "the Store fails, and what a request took that did not count is not given back")
+		}
+	}()
+	pass.On(next, wrapped, r)
+	status = http.StatusOK // by net/http, if nobody else
+}
+
+// tell reports what an operator should know beside the decision.
+func (l *Limiter) tell(ctx context.Context, how course) {
+	if how.degraded != "" {
+		l.report.Decision(ctx, decision.Decision{Effect: decision.Observe, Rule: l.failure.String(), Reason: ReasonDegraded, Detail: how.degraded})
+		l.report.Hint(ctx, "store", "the Store fails, and OnStoreFailure decides", slog.String("failure", l.failure.String()), slog.String("error_type", how.degraded))
+	}
+	if how.crowded {
+		l.report.Hint(ctx, "keys", "more clients than MaxKeys: those with the least used quota are forgotten", slog.Int("max_keys", l.memory.maxKeys))
+	}
+}
+
+// exceeded is the refusal of a request whose quota is used up.
+func (p *plan) exceeded(results []Result, t *Result) *Error {
+	e := &Error{Reason: ReasonQuota, RetryAfter: max(t.RetryAfter, 1), Err: p.causes[p.index(t)]}
+	e.Violated = make([]string, 0, 1)
+	for i := range results {
+		if !results[i].OK {
+			e.Violated = append(e.Violated, p.shown[i])
+		}
+	}
+	return e
+}
+
+// asError makes any error of finding out what to count an *Error.
+func asError(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok && e != nil {
+		return e
+	}
+	return &Error{Reason: ReasonKey, Err: err}
+}
+
+// hint tells the operator what is wired wrong when a request has no key.
+func (l *Limiter) hint(ctx context.Context, err error) {
+	if own, ok := errors.AsType[*keyError](err); ok && own.hint != "" {
+		l.report.Hint(ctx, string(own.text), own.hint)
+	}
+}
+
+// refuse answers r. The RateLimit fields are set already where there are any,
+// and with them Retry-After. In a dry run r goes on.
+func (l *Limiter) refuse(w http.ResponseWriter, r *http.Request, next http.Handler, rule string, err *Error) {
+	l.stats.refused.Add(1)
+	d := decision.Decision{Effect: decision.Deny, Rule: rule, Reason: err.Reason, Detail: report.Detail(err.Err), Status: err.StatusCode()}
+	if l.dryRun {
+		d.Effect = decision.Observe
+		l.report.Decision(r.Context(), d)
+		pass.On(next, w, r)
+		return
+	}
+	h := w.Header()
+	if err.RetryAfter > 0 && err.Reason != ReasonQuota {
+		h.Set(fieldRetry, err.retryAfter())
+	}
+	h["Cache-Control"] = []string{"no-store"} // RFC 6585 section 4
+	l.report.Decision(r.Context(), d)
+	l.onError(w, r, err)
+}

@@ -1,0 +1,91 @@
+package ratelimit
+
+import (
+	"context"
+	"time"
+
+	"github.com/gatehouse-go/gatehouse/internal/report"
+)
+
+// refusedFor is how long a refusal of the Store is believed at most: another
+// process may give back what was taken.
+const refusedFor = int64(time.Second)
+
+// refused is what the mark of a client whom the Store refused differs by from
+// its counters.
+const refused = 0x9e3779b97f4a7c15
+
+var errBroken error = report.Cause("the Store failed before and is not asked")
+
+// ask lets the Store decide, or the mirror of what it said. If the Store fails,
+// how says so and there are no results.
+func (l *Limiter) ask(ctx context.Context, dst []Result, p *plan, who client, cost int64) (results []Result, how course, refusal *Error) {
+	now := l.memory.now()
+	mark := mix(who.hash ^ refused)
+	if cost >= 0 && l.memory.marked(mark, now) {
+		// Levels only fall until somebody takes, so this is what it would say.
+		results = l.memory.weigh(now, dst, who.hash, p.quotas, cost)
+		if !tightest(results).OK {
+			p.label(results, false)
+			return results, how, nil
+		}
+	}
+	results, err := l.call(ctx, p, who.key, cost, now)
+	switch {
+	case err == nil:
+		dst = append(dst, results...)
+		p.label(dst, false)
+		l.memory.mirror(now, who.hash, p.quotas, dst, cost <= 0)
+		switch t := tightest(dst); {
+		case cost < 0:
+			l.memory.mark(mark, 0, now)
+		case !t.OK && !l.plainStore: // when a window ends the mirror does not know
+			l.memory.mark(mark, now+min(int64(t.RetryAfter), refusedFor), now)
+		}
+		return dst, how, nil
+	case ctx.Err() != nil:
+		// Not the Store's fault, and a client that hangs up must not gain by it.
+		return nil, how, &Error{Reason: ReasonStore, Err: report.Cause("the context ended before the Store answered")}
+	}
+	l.stats.degraded.Add(1)
+	if l.failure == FailClosed {
+		return nil, how, &Error{Reason: ReasonStore, RetryAfter: time.Second, Err: err}
+	}
+	how.degraded = report.Detail(err)
+	return nil, how, nil
+}
+
+// call asks the Store, unless the breaker is open.
+func (l *Limiter) call(ctx context.Context, p *plan, key string, cost, now int64) (results []Result, err error) {
+	if !l.breaker.ask(now) {
+		return nil, errBroken
+	}
+	answered := false
+	defer func() {
+		switch {
+		case answered:
+			l.breaker.succeeded()
+		case ctx.Err() != nil:
+			l.breaker.abandoned()
+		default: // also if it panicked
+			l.stats.failures.Add(1)
+			l.breaker.failed(l.memory.now())
+		}
+	}()
+	key = storeKey(l.name, key)
+	reqs := make([]Request, len(p.policies))
+	for i, policy := range p.policies {
+		reqs[i] = Request{Key: key, Policy: policy, Cost: cost}
+	}
+	bounded, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	results, err = l.store.Take(bounded, make([]Result, 0, len(reqs)), reqs)
+	if err != nil {
+		return nil, err
+	}
+	if len(results) != len(reqs) {
+		return nil, report.Causef("%d results for %d requests", len(results), len(reqs))
+	}
+	answered = true
+	return results, nil
+}
