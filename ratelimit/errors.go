@@ -91,7 +91,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 			p.Detail = "The request asks for more than the quota ever admits."
 		}
 		if e != nil && len(e.Violated) > 0 {
-			p.Extensions = []problem.Extension{{Name: "violated-policies", Value: e.Violated}}
+			p.Extensions = []problem.Extension{{Name: "violated-policies", Value: &e.Violated}}
 		}
 	case http.StatusBadRequest:
 		p.Detail = "The request lacks what its quota is counted by, or has it more than once."

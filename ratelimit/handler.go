@@ -160,11 +160,9 @@ func (l *Limiter) refuse(w http.ResponseWriter, r *http.Request, next http.Handl
 		pass.On(next, w, r)
 		return
 	}
-	h := w.Header()
 	if err.RetryAfter > 0 && err.Reason != ReasonQuota {
-		h.Set(fieldRetry, err.retryAfter())
+		w.Header().Set(fieldRetry, err.retryAfter())
 	}
-	h["Cache-Control"] = []string{"no-store"} // RFC 6585 section 4
 	l.report.Decision(r.Context(), d)
 	l.onError(w, r, err)
 }

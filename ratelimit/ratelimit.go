@@ -278,14 +278,18 @@ func New(cfg Config) (*Limiter, error) {
 		key: cfg.Key, exempt: cfg.Exempt, cost: cfg.Cost, maxCost: cfg.MaxCost, countIf: cfg.CountIf,
 		dryRun: cfg.DryRun, hidden: cfg.HideHeaders || cfg.DryRun, legacy: cfg.LegacyHeaders,
 		memory: memory, plainStore: isPlain, failure: cfg.OnStoreFailure,
-		report:  report.New("ratelimit", cfg.Logger, cfg.OnDecision),
-		onError: cfg.ErrorHandler,
+		report: report.New("ratelimit", cfg.Logger, cfg.OnDecision),
 	}
 	if !shared {
 		l.store = cfg.Store
 	}
-	if l.onError == nil {
+	if custom := cfg.ErrorHandler; custom == nil {
 		l.onError = WriteError
+	} else {
+		l.onError = func(w http.ResponseWriter, r *http.Request, err error) {
+			w.Header()["Cache-Control"] = []string{"no-store"} // RFC 6585 section 4
+			custom(w, r, err)
+		}
 	}
 	return l, nil
 }

@@ -28,7 +28,7 @@ type Problem struct {
 // An Extension is a member beside the registered ones (RFC 9457 section 3.2).
 type Extension struct {
 	Name  string
-	Value any // must marshal
+	Value any // must marshal; a *[]string costs the least
 }
 
 // Write answers r with p. Headers that describe another body are removed, the
@@ -80,6 +80,17 @@ func (p *Problem) appendTo(b []byte, requestID string) []byte {
 		}
 	}
 	for _, e := range p.Extensions {
+		if texts, ok := e.Value.(*[]string); ok && texts != nil && *texts != nil {
+			b = append(appendText(append(b, ','), e.Name), ":["...)
+			for i, text := range *texts {
+				if i > 0 {
+					b = append(b, ',')
+				}
+				b = appendText(b, text)
+			}
+			b = append(b, ']')
+			continue
+		}
 		value, err := json.Marshal(e.Value)
 		if err != nil {
 			continue
