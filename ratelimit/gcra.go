@@ -77,7 +77,7 @@ func (q *quota) fits(s *state, cost int64) bool {
 }
 
 // after changes s by a cost that fits.
-func (q *quota) after(s *state, cost, now int64) {
+func (q *quota) after(s *state, cost int64) {
 	switch {
 	case cost <= -q.burst:
 		s.level, s.waits, s.young = 0, 0, 0

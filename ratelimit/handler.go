@@ -53,11 +53,11 @@ func (l *Limiter) Handler(next http.Handler) http.Handler {
 			}
 		}
 		l.report.Decision(ctx, decision.Decision{Effect: decision.Allow, Rule: rule, Reason: "admitted"})
-		if l.countIf == nil || cost == 0 {
+		if l.countIf == nil {
 			pass.On(next, w, r)
 			return
 		}
-		l.conditional(next, w, r, p, who, cost)
+		l.conditional(next, w, r, p, who, cost) //nolint:contextcheck // it outlives the request's
 	})
 }
 
@@ -79,6 +79,8 @@ func (l *Limiter) asked(r *http.Request) (p *plan, who client, cost int64, err e
 	}
 	if l.cost != nil {
 		switch cost = l.cost(r); {
+		case cost == 0:
+			return nil, client{}, 0, ErrSkip
 		case cost < 0:
 			return nil, client{}, 0, &Error{Reason: ReasonMisuse, Err: report.Causef("Cost returned %d, want 0 or more", cost)}
 		case cost > l.maxCost:

@@ -95,9 +95,9 @@ func NewMemory(cfg MemoryConfig) (*Memory, error) {
 func newShelf(rows, width int) shelf {
 	sets := 1
 	if rows > ways {
-		sets = 1 << bits.Len(uint((rows-1)/ways)) //nolint:gosec // positive
+		sets = 1 << bits.Len(uint((rows-1)/ways))
 	}
-	return shelf{width, uint64(sets - 1), make([]int64, sets*ways*width)} //nolint:gosec // positive
+	return shelf{width, uint64(sets - 1), make([]int64, sets*ways*width)}
 }
 
 func (m *Memory) now() int64 { return epoch + int64(time.Since(m.start)) } // by the monotonic clock
@@ -305,7 +305,7 @@ func (p *place) look(q *quota, now, cost int64) {
 // commit changes the counter by a cost that fits. It reports whether another
 // one had to be forgotten.
 func (p *place) commit(q *quota, now, cost int64) (forgot bool) {
-	q.after(&p.state, cost, now)
+	q.after(&p.state, cost)
 	if p.row == nil {
 		if cost < 0 {
 			return false

@@ -120,8 +120,8 @@ type Config struct {
 	// does. If nil, every request is.
 	Exempt func(r *http.Request) bool
 
-	// Cost is what r takes from the quota. More than MaxCost is refused, for it
-	// would never fit. If nil, it is 1.
+	// Cost is what r takes from the quota; with 0 it is not counted. More than
+	// MaxCost is refused, for it would never fit. If nil, it is 1.
 	Cost func(r *http.Request) int64
 
 	// MaxCost is the highest Cost, at most the Burst of each limit. It is

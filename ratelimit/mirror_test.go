@@ -1,0 +1,262 @@
+package ratelimit_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gatehouse-go/gatehouse/audit/decision"
+	"github.com/gatehouse-go/gatehouse/ratelimit"
+)
+
+// A counted Store says how often it was asked, and may fail.
+type counted struct {
+	ratelimit.Store
+	calls atomic.Int64
+	fail  atomic.Bool
+}
+
+func (s *counted) Take(ctx context.Context, dst []ratelimit.Result, reqs []ratelimit.Request) ([]ratelimit.Result, error) {
+	s.calls.Add(1)
+	if s.fail.Load() {
+		return dst, errors.New("down")
+	}
+	return s.Store.Take(ctx, dst, reqs)
+}
+
+// A client that the Store refused costs no round trip for a while, is told the
+// same, and is admitted again not a moment later than the Store would.
+func TestRefusedClientsAreNotAskedFor(t *testing.T) {
+	t.Parallel()
+	for _, p := range []ratelimit.Policy{
+		{Limit: 3, Period: 3 * time.Second},
+		{Limit: 3, Period: 300 * time.Millisecond},
+		{Limit: 3, Period: 3 * time.Second, Exact: true},
+		{Limit: 3, Period: 3 * time.Second, Backoff: time.Minute},
+	} {
+		t.Run(p.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				shared := mustMemory(t)
+				store := &counted{Store: shared}
+				l := mustNew(t, ratelimit.Config{Name: "a", Policies: []ratelimit.Policy{p, {Name: "b", Limit: 100, Period: time.Hour}}, Store: store})
+				alone := mustNew(t, ratelimit.Config{Name: "a", Policies: []ratelimit.Policy{p, {Name: "b", Limit: 100, Period: time.Hour}}})
+				check := func(step string) ratelimit.Result {
+					got, want := take(t, l, "k", 1), take(t, alone, "k", 1)
+					if got.OK != want.OK || got.Remaining != want.Remaining || got.RetryAfter < want.RetryAfter {
+						t.Errorf("%s: %+v, want %+v", step, got, want)
+					}
+					return got
+				}
+				for range 4 {
+					check("taking")
+				}
+				store.calls.Store(0)
+				for range 100 {
+					check("refused")
+				}
+				if got := store.calls.Load(); got != 0 {
+					t.Errorf("the Store was asked %d times for a client that it had refused, want 0", got)
+				}
+				for range 5 {
+					res := check("waiting")
+					time.Sleep(res.RetryAfter)
+					if res = check("after the wait"); !res.OK {
+						t.Errorf("refused after the wait: %+v", res)
+					}
+				}
+				for range 4 {
+					check("again")
+				}
+				// What was given back elsewhere is seen within a second.
+				if _, err := shared.Take(t.Context(), nil, []ratelimit.Request{
+					{Key: "a:k", Policy: ratelimit.Policy{Name: name(p), Limit: p.Limit, Period: p.Period, Burst: p.Limit, Exact: p.Exact, Backoff: p.Backoff}, Cost: -3},
+				}); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				if res := take(t, l, "k", 1); !res.OK {
+					t.Errorf("a second after it was given back elsewhere: %+v, want OK", res)
+				}
+				// What is given back here is seen at once.
+				for range 4 {
+					take(t, l, "k", 1)
+				}
+				take(t, l, "k", -1)
+				if res := take(t, l, "k", 1); !res.OK {
+					t.Errorf("after giving back: %+v, want OK", res)
+				}
+			})
+		})
+	}
+}
+
+func name(p ratelimit.Policy) string {
+	if p.Period < time.Second {
+		return "300-milliseconds"
+	}
+	return "3-seconds"
+}
+
+// Whatever happened before, the mirror admits no more than the limits when the
+// Store fails, and never more than the Store has left.
+func TestTheMirrorIsWarm(t *testing.T) {
+	t.Parallel()
+	for _, p := range []ratelimit.Policy{
+		{Limit: 10, Period: time.Minute},
+		{Limit: 10, Period: time.Minute, Burst: 4},
+		{Limit: 10, Period: time.Minute, Exact: true},
+		{Limit: 10, Period: time.Minute, Backoff: time.Hour},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(1, 1))
+			for range 50 {
+				store := &counted{Store: mustMemory(t)}
+				l := mustNew(t, ratelimit.Config{Name: "a", Policies: []ratelimit.Policy{p}, Store: store, MaxKeys: 8})
+				var last ratelimit.Result
+				for range 1 + rnd.IntN(12) {
+					time.Sleep(time.Duration(rnd.Int64N(int64(10 * time.Second))))
+					last = take(t, l, "k", 1)
+				}
+				store.fail.Store(true)
+				var admitted int64
+				for range 20 {
+					res := take(t, l, "k", 1)
+					if res.OK {
+						admitted++
+					}
+					if res.OK && !res.Degraded { // a refusal may be the Store's own, of a moment ago
+						t.Fatalf("%v: %+v, want Degraded", p, res)
+					}
+				}
+				if admitted > last.Remaining || admitted < last.Remaining-1 {
+					t.Errorf("%v: %d admitted without the Store, which had %d left", p, admitted, last.Remaining)
+				}
+			}
+		})
+	}
+}
+
+// While the Store does not answer, requests wait for it three times, then one
+// each 250 ms does, and nobody gets a 5xx.
+func TestAStoreThatHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		var seen decisions
+		h := mustNew(t, ratelimit.Config{Name: "a", Limits: []string{"1000-S"}, OnDecision: seen.add, Store: storeFunc(
+			func(ctx context.Context, dst []ratelimit.Result, _ []ratelimit.Request) ([]ratelimit.Result, error) {
+				calls.Add(1)
+				<-ctx.Done()
+				return dst, ctx.Err()
+			})}).Handler(ok)
+		took := make([]time.Duration, 0, 8)
+		for range 8 {
+			start := time.Now()
+			if got := serve(h, from("192.0.2.1:1")).Code; got != http.StatusNoContent {
+				t.Errorf("status = %d, want 204", got)
+			}
+			took = append(took, time.Since(start))
+		}
+		if want := []time.Duration{time.Second, time.Second, time.Second, 0, 0, 0, 0, 0}; !slices.Equal(took, want) {
+			t.Errorf("requests took %v, want %v", took, want)
+		}
+		time.Sleep(250 * time.Millisecond)
+		var wg sync.WaitGroup
+		calls.Store(0)
+		for range 20 {
+			wg.Go(func() { serve(h, from("192.0.2.1:1")) })
+		}
+		wg.Wait()
+		if got := calls.Load(); got != 1 {
+			t.Errorf("%d requests at once asked a Store that hangs, want 1", got)
+		}
+		var degraded int
+		for _, d := range seen.all {
+			if d.Effect == decision.Observe && d.Reason == ratelimit.ReasonDegraded {
+				degraded++
+			}
+		}
+		if degraded != 28 {
+			t.Errorf("%d decisions are recorded as degraded, want all 28", degraded)
+		}
+	})
+}
+
+// Clients that hang up say nothing about the Store, and leave room for the next
+// probe.
+func TestHangingUpDoesNotBreak(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &counted{Store: mustMemory(t)}
+		hang := true
+		l := mustNew(t, ratelimit.Config{Name: "a", Limits: []string{"100-S"}, Store: storeFunc(
+			func(ctx context.Context, dst []ratelimit.Result, reqs []ratelimit.Request) ([]ratelimit.Result, error) {
+				if hang {
+					<-ctx.Done()
+					return dst, ctx.Err()
+				}
+				return store.Take(ctx, dst, reqs)
+			})})
+		gone := func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			if _, err := l.Take(ctx, "k", 1); err == nil {
+				t.Error("a client that hung up got through")
+			}
+		}
+		for range 10 {
+			gone()
+		}
+		hang = false
+		if res := take(t, l, "k", 1); res.Degraded {
+			t.Errorf("after clients hung up: %+v, want the Store to be asked", res)
+		}
+		store.fail.Store(true)
+		for range 3 {
+			take(t, l, "k", 1)
+		}
+		time.Sleep(250 * time.Millisecond)
+		hang = true
+		gone() // while probing
+		hang = false
+		store.fail.Store(false)
+		if res := take(t, l, "k", 1); res.Degraded {
+			t.Errorf("after a probe hung up: %+v, want the Store to be asked", res)
+		}
+	})
+}
+
+// A Store that panics does so once more than it should, not for ever.
+func TestAStoreThatPanics(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		broken := true
+		shared := mustMemory(t)
+		l := mustNew(t, ratelimit.Config{Name: "a", Limits: []string{"100-S"}, Store: storeFunc(
+			func(ctx context.Context, dst []ratelimit.Result, reqs []ratelimit.Request) ([]ratelimit.Result, error) {
+				if broken {
+					panic("broken")
+				}
+				return shared.Take(ctx, dst, reqs)
+			})})
+		for range 5 {
+			func() {
+				defer func() { _ = recover() }()
+				_, _ = l.Take(t.Context(), "k", 1)
+			}()
+		}
+		broken = false
+		time.Sleep(250 * time.Millisecond)
+		if res := take(t, l, "k", 1); res.Degraded {
+			t.Errorf("%+v, want the Store to be asked again", res)
+		}
+	})
+}
