@@ -200,27 +200,41 @@ func TestFloodOfFreshKeysPardonsNobody(t *testing.T) {
 					take(t, l, key, 1)
 				}
 			}
-			var before, after runtime.MemStats
-			runtime.GC()
-			runtime.ReadMemStats(&before)
 			for i := range 600_000 {
 				if !take(t, l, "fresh"+strconv.Itoa(i), 1).OK {
 					t.Fatalf("fresh key %d refused", i)
 				}
 			}
-			runtime.GC()
-			runtime.ReadMemStats(&after)
 			for _, key := range exhausted {
 				if take(t, l, key, 1).OK {
 					t.Errorf("%s: %s was admitted after the flood", limits, key)
 				}
 			}
-			if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 1<<20 {
-				t.Errorf("%s: the heap grew by %d bytes, want less than 1 MiB", limits, grown)
-			}
-			runtime.KeepAlive(l)
 		}
 	})
+}
+
+// Fault: most limiters keep something of every client that they ever saw.
+func TestAFloodLeavesTheHeapAlone(t *testing.T) { //nolint:paralleltest // the heap is everybody's
+	for _, p := range []ratelimit.Policy{{Limit: 5, Period: time.Minute}, {Limit: 5, Period: time.Minute, Exact: true}} {
+		l := mustNew(t, ratelimit.Config{Policies: []ratelimit.Policy{p}})
+		take(t, l, "first", 1)
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for i := range 1_000_000 {
+			take(t, l, "fresh"+strconv.Itoa(i), 1)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 1<<20 {
+			t.Errorf("%v: the heap grew by %d bytes, want less than 1 MiB", p, grown)
+		}
+		if got := l.Stats().Forgotten; got < 800_000 {
+			t.Errorf("%v: Stats().Forgotten = %d, want most of the flood", p, got)
+		}
+		runtime.KeepAlive(l)
+	}
 }
 
 // When every row of a set is in use, the one closest to its end gives way.

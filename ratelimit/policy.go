@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -64,8 +65,14 @@ func (p *Policy) unit() time.Duration {
 	return u
 }
 
-// complete returns p with a name and a burst. The errors begin with the name
-// of the field.
+// Complete returns p as a [Request] wants it, with a name and a burst. The
+// error, if any, joins every mistake found in p, each beginning with the name of
+// the field.
+func (p Policy) Complete() (Policy, error) {
+	p, errs := p.complete()
+	return p, errors.Join(errs...)
+}
+
 func (p Policy) complete() (Policy, []error) {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
