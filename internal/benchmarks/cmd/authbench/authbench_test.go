@@ -164,13 +164,13 @@ func BenchmarkAuth(b *testing.B) {
 	}
 	for _, row := range rows {
 		for _, alg := range f.algs {
-			for _, c := range f.row(row, alg) {
-				b.Run(strings.ReplaceAll(strings.Join([]string{row, alg.name, c.key.contestant}, "/"), " ", "-"), func(b *testing.B) {
+			for _, c := range f.row(row, alg).Cells {
+				b.Run(strings.ReplaceAll(strings.Join([]string{row, alg.name, c.Key.contestant}, "/"), " ", "-"), func(b *testing.B) {
 					b.ReportAllocs()
 					for b.Loop() {
-						c.once()
+						c.Once()
 					}
-					if err := c.verify(); err != nil {
+					if err := c.Verify(); err != nil {
 						b.Fatal(err)
 					}
 				})

@@ -39,8 +39,8 @@ func judge(res results) (lost []string) {
 				if c.peer || !ok {
 					continue
 				}
-				if peer, name := res.best(row, alg); own.time >= peer {
-					miss("%s %s: %s takes %s us, %s takes %s us", row, alg, c.name, us(own.time), name, us(peer))
+				if peer, name := res.best(row, alg); own.Time >= peer {
+					miss("%s %s: %s takes %s us, %s takes %s us", row, alg, c.name, us(own.Time), name, us(peer))
 				}
 			}
 		}
@@ -51,8 +51,8 @@ func judge(res results) (lost []string) {
 // best returns the fastest peer of a row.
 func (res results) best(row, alg string) (best time.Duration, name string) {
 	for _, c := range contestants {
-		if r, ok := res[key{row, alg, c.name}]; c.peer && ok && (name == "" || r.time < best) {
-			best, name = r.time, c.name
+		if r, ok := res[key{row, alg, c.name}]; c.peer && ok && (name == "" || r.Time < best) {
+			best, name = r.Time, c.name
 		}
 	}
 	return best, name
@@ -67,12 +67,12 @@ type overhead struct {
 
 func (res results) overhead(alg string) overhead {
 	bare, own := res[key{admitted, alg, bareName}], res[key{admitted, alg, ownName}]
-	d := own.time - bare.time
-	return overhead{d, float64(d) / float64(res[key{admitted, "RS256", bareName}].time), own.allocs - bare.allocs}
+	d := own.Time - bare.Time
+	return overhead{d, float64(d) / float64(res[key{admitted, "RS256", bareName}].Time), own.Allocs - bare.Allocs}
 }
 
 // speedup returns how many times as fast as the best peer the cache is.
 func (res results) speedup(alg string) float64 {
 	peer, _ := res.best(admitted, alg)
-	return float64(peer) / float64(res[key{admitted, alg, cachedName}].time)
+	return float64(peer) / float64(res[key{admitted, alg, cachedName}].Time)
 }

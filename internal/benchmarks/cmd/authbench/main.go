@@ -12,40 +12,23 @@
 package main
 
 import (
-	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/gatehouse-go/gatehouse/internal/benchmarks/internal/contest"
 )
 
-func main() {
-	lost, err := run(os.Args[1:], os.Stdout)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "authbench:", err)
-		os.Exit(2) //nolint:forbidigo // a command
-	case len(lost) > 0:
-		os.Exit(1) //nolint:forbidigo // a command
-	}
-}
+func main() { contest.Main("authbench", run) }
 
 // run measures, prints, and returns what was lost.
 func run(args []string, out io.Writer) ([]string, error) {
-	flags := flag.NewFlagSet("authbench", flag.ContinueOnError)
-	flags.SetOutput(out)
-	rounds := flags.Int("rounds", 10, "how many times everything is measured")
-	each := flags.Duration("time", 30*time.Millisecond, "for how long a contestant is measured in a round")
+	flags := contest.NewFlags("authbench", out)
 	if err := flags.Parse(args); err != nil {
 		return nil, err
-	}
-	if *rounds < 1 || *each <= 0 || flags.NArg() > 0 {
-		return nil, errors.New("want -rounds of 1 or more, -time above 0 and no arguments")
 	}
 	runtime.GOMAXPROCS(1)
 	field, err := newField()
@@ -56,13 +39,10 @@ func run(args []string, out io.Writer) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := fmt.Fprintf(
-		out, "%s %s/%s, %s, the least of %d rounds of %v\n\n",
-		runtime.Version(), runtime.GOOS, runtime.GOARCH, clockName, *rounds, *each,
-	); err != nil {
+	if _, err := fmt.Fprintf(out, "%s\n\n", flags.Conditions()); err != nil {
 		return nil, err
 	}
-	res, noise, err := field.measure(*rounds, *each)
+	res, noise, err := field.measure(flags.Rounds, flags.Each)
 	if err != nil {
 		return nil, err
 	}
@@ -110,22 +90,16 @@ func remarks(noise float64, differences, lost []string) string {
 		fmt.Fprintf(&b, "  %s: %s\n", c.name, c.setup)
 	}
 	fmt.Fprintf(&b, "\nAnswers that differ:\n  %s\n", strings.Join(differences, "\n  "))
-	fmt.Fprintf(&b, "\nGoals:\n  %s\n", strings.Join(goals, "\n  "))
-	if len(lost) == 0 {
-		b.WriteString("All reached.\n")
-	}
-	for _, l := range lost {
-		fmt.Fprintf(&b, "LOST: %s\n", l)
-	}
+	b.WriteString(contest.Verdict(goals, lost))
 	return b.String()
 }
 
 // String is empty for what was not measured.
 func (r result) String() string {
-	if r.time == 0 {
+	if r.Time == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s (%.0f)", us(r.time), r.allocs)
+	return fmt.Sprintf("%s (%.0f)", us(r.Time), r.Allocs)
 }
 
 func us(d time.Duration) string {

@@ -1,26 +1,19 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"math"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"runtime"
 	"slices"
-	"testing"
 	"time"
+
+	"github.com/gatehouse-go/gatehouse/internal/benchmarks/internal/contest"
 )
 
 // A key names a result.
 type key struct{ row, alg, contestant string }
 
 // A result is what one request costs.
-type result struct {
-	time   time.Duration
-	allocs float64
-}
+type result contest.Result
 
 type results map[key]result
 
@@ -61,13 +54,13 @@ func (f *field) check() (differences []string, err error) {
 		}
 		for _, row := range slices.Concat(rows, unmeasured) {
 			for _, c := range contestants {
-				w := newWriter()
+				w := contest.NewWriter()
 				f.handlers[entry{alg.name, c.name}].ServeHTTP(w, alg.request(row))
-				if want := c.answer(row); w.status != want {
-					return nil, fmt.Errorf("%s answers %d to %s %s, want %d", c.name, w.status, row, alg.name, want)
+				if want := c.answer(row); w.Status != want {
+					return nil, fmt.Errorf("%s answers %d to %s %s, want %d", c.name, w.Status, row, alg.name, want)
 				}
 				if c.differs[row] != 0 && alg == f.algs[0] {
-					differences = append(differences, fmt.Sprintf("%s: %d to %s", c.name, w.status, row))
+					differences = append(differences, fmt.Sprintf("%s: %d to %s", c.name, w.Status, row))
 				}
 			}
 		}
@@ -75,46 +68,33 @@ func (f *field) check() (differences []string, err error) {
 	return differences, nil
 }
 
-// A cell is what is measured together.
-type cell struct {
-	key    key
-	once   func()
-	verify func() error
-	n      int // how often in a burst
-}
-
-func (f *field) row(row string, alg *algorithm) []*cell {
-	var cells []*cell
+func (f *field) row(row string, alg *algorithm) contest.Row[key] {
+	r := contest.Row[key]{Turns: 1}
 	if row == admitted {
-		cells = append(cells, &cell{
-			key: key{row, alg.name, bareName}, once: func() { alg.bare() }, verify: func() error { return nil },
+		r.Turns = turnsAdmitted
+		r.Cells = append(r.Cells, &contest.Cell[key]{
+			Key: key{row, alg.name, bareName}, Once: func() { alg.bare() }, Verify: func() error { return nil },
 		})
 	}
 	for _, c := range contestants {
-		h, r, w := f.handlers[entry{alg.name, c.name}], alg.request(row), newWriter()
+		h, req, w := f.handlers[entry{alg.name, c.name}], alg.request(row), contest.NewWriter()
 		want := c.answer(row)
-		cells = append(cells, &cell{
-			key: key{row, alg.name, c.name},
-			once: func() {
-				w.status = 0
-				clear(w.header) // net/http makes a new one
-				h.ServeHTTP(w, r)
+		r.Cells = append(r.Cells, &contest.Cell[key]{
+			Key: key{row, alg.name, c.name},
+			Once: func() {
+				w.Reset()
+				h.ServeHTTP(w, req)
 			},
-			verify: func() error {
-				if w.status != want {
-					return fmt.Errorf("%s answered %d to %s %s in the end, want %d", c.name, w.status, row, alg.name, want)
+			Verify: func() error {
+				if w.Status != want {
+					return fmt.Errorf("%s answered %d to %s %s in the end, want %d", c.name, w.Status, row, alg.name, want)
 				}
 				return nil
 			},
 		})
 	}
-	return cells
+	return r
 }
-
-// bursts are how many parts the time of a contestant in a round has. They
-// alternate with those of the others, and the shortest counts: what disturbs a
-// machine is often shorter than a round.
-const bursts = 25
 
 // A difference between two figures of a row that is admitted is a goal, small
 // beside either: these rows get more.
@@ -123,92 +103,25 @@ const turnsAdmitted = 3
 // measure also returns how many times as long the slowest round took as the
 // fastest one, in the median of all contestants and rows.
 func (f *field) measure(rounds int, each time.Duration) (res results, noise float64, err error) {
-	table := make([][]*cell, 0, len(rows)*len(f.algs))
-	res = make(results)
+	table := make([]contest.Row[key], 0, len(rows)*len(f.algs))
 	for _, row := range rows {
 		for _, alg := range f.algs {
-			cells := f.row(row, alg)
-			table = append(table, cells)
-			for _, c := range cells {
-				const tries = 64
-				c.n = max(1, int(each/bursts/max(1, elapsed(tries, c.once)/tries)))
-				res[c.key] = result{math.MaxInt64, testing.AllocsPerRun(100, c.once)}
-			}
+			table = append(table, f.row(row, alg))
 		}
 	}
-	slowest := make(map[key]time.Duration)
-	for round := range rounds {
-		for _, cells := range table {
-			for k, least := range alternate(cells, round) {
-				res[k] = result{min(res[k].time, least), res[k].allocs}
-				slowest[k] = max(slowest[k], least)
-			}
-			for _, c := range cells {
-				if err := c.verify(); err != nil {
-					return nil, 0, err
-				}
-			}
-		}
+	measured, noise, err := contest.Measure(table, rounds, each)
+	res = make(results, len(measured))
+	for k, r := range measured {
+		res[k] = result(r)
 	}
-	ratios := make([]float64, 0, len(res))
-	for k, r := range res {
-		ratios = append(ratios, float64(slowest[k])/float64(r.time))
-	}
-	slices.Sort(ratios)
-	return res, ratios[len(ratios)/2], nil
+	return res, noise, err
 }
 
-// alternate measures the cells of a row for one round.
-func alternate(cells []*cell, round int) map[key]time.Duration {
-	least := make(map[key]time.Duration)
-	runtime.GC() // nobody pays for what the last row left
-	turns := bursts
-	if cells[0].key.row == admitted {
-		turns *= turnsAdmitted
-	}
-	for burst := range turns {
-		for i := range cells {
-			c := cells[(i+burst+round)%len(cells)]
-			d := elapsed(c.n, c.once) / time.Duration(c.n)
-			if before, ok := least[c.key]; !ok || d < before {
-				least[c.key] = d
-			}
-		}
-	}
-	return least
-}
-
-// elapsed returns how long f takes n times.
-func elapsed(n int, f func()) time.Duration {
-	start := clock()
-	for range n {
-		f()
-	}
-	return clock() - start
-}
-
-// request returns a request of that row, in a context such as a server's.
+// request returns a request of that row.
 func (alg *algorithm) request(row string) *http.Request {
-	ctx := context.WithValue(context.Background(), http.ServerContextKey, &http.Server{ReadHeaderTimeout: time.Second})
-	ctx = context.WithValue(ctx, http.LocalAddrContextKey, &net.TCPAddr{Port: 443})
-	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "https://api.example.com/orders?page=2", http.NoBody)
-	r.Header.Set("Accept", "application/json")
-	r.Header.Set("Accept-Encoding", "gzip")
-	r.Header.Set("User-Agent", "orders-client/1.4")
+	r := contest.NewRequest(contest.ServerContext())
 	if token := alg.tokens[row]; token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	return r
 }
-
-// A writer keeps the status alone and costs nothing.
-type writer struct {
-	header http.Header
-	status int
-}
-
-func newWriter() *writer { return &writer{header: make(http.Header)} }
-
-func (w *writer) Header() http.Header         { return w.header }
-func (w *writer) WriteHeader(status int)      { w.status = status }
-func (w *writer) Write(b []byte) (int, error) { return len(b), nil }
