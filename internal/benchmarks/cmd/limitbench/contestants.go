@@ -50,8 +50,16 @@ type contestant struct {
 
 var contestants = []*contestant{ //nolint:gochecknoglobals // immutable
 	{
-		name: "gatehouse", fields: true, retry: inSeconds, build: newGatehouse,
+		name: "gatehouse", fields: true, retry: inSeconds, build: newGatehouse(ratelimit.Config{}),
 		setup: "ratelimit.Limiter by address, as it is by default: RateLimit and RateLimit-Policy",
+	},
+	{
+		name: "both fields", fields: true, retry: inSeconds, build: newGatehouse(ratelimit.Config{LegacyHeaders: true}),
+		setup: "the same with X-RateLimit-* as well",
+	},
+	{
+		name: "no fields", retry: inSeconds, build: newGatehouse(ratelimit.Config{HideHeaders: true}),
+		setup: "the same with neither",
 	},
 	{
 		name: "ulule", peer: true, fields: true, retry: never, build: newUlule,
@@ -90,12 +98,15 @@ func host(r *http.Request) (string, error) {
 	return h, err
 }
 
-func newGatehouse(q quota, next http.Handler, _ func(func())) (http.Handler, error) {
-	l, err := ratelimit.New(ratelimit.Config{Policies: []ratelimit.Policy{{Limit: int64(q.limit), Period: q.period}}})
-	if err != nil {
-		return nil, err
+func newGatehouse(cfg ratelimit.Config) func(quota, http.Handler, func(func())) (http.Handler, error) {
+	return func(q quota, next http.Handler, _ func(func())) (http.Handler, error) {
+		cfg.Policies = []ratelimit.Policy{{Limit: int64(q.limit), Period: q.period}}
+		l, err := ratelimit.New(cfg)
+		if err != nil {
+			return nil, err
+		}
+		return l.Handler(next), nil
 	}
-	return l.Handler(next), nil
 }
 
 func newUlule(q quota, next http.Handler, _ func(func())) (http.Handler, error) {

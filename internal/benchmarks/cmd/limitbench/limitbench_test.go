@@ -141,6 +141,7 @@ func won() results {
 			}
 		}
 		res[key{r.name, "x/time map"}] = contest.Result{Time: 100}
+		res[key{r.name, "no fields"}] = contest.Result{Time: 60}
 	}
 	return res
 }
@@ -164,13 +165,25 @@ func TestJudge(t *testing.T) {
 			"a faster peer",
 			key{"100,000 keys", "sethvargo"},
 			contest.Result{Time: 500, Allocs: 9},
-			[]string{"100,000 keys: gatehouse takes 400 ns, 0.80 of the 500 ns of sethvargo, want at most 0.70"},
+			[]string{
+				"100,000 keys: gatehouse takes 400 ns, 0.80 of the 500 ns of sethvargo, want at most 0.70",
+				"100,000 keys: both fields takes 400 ns, 0.80 of the 500 ns of sethvargo, want at most 0.70",
+			},
 		},
 		{
 			"too many allocations",
 			key{"one key", "gatehouse"},
 			contest.Result{Time: 400, Allocs: 3},
 			[]string{"one key: gatehouse allocates 3 times, want at most 2"},
+		},
+		{
+			"too slow and an allocation without fields",
+			key{"one key", "no fields"},
+			contest.Result{Time: 61, Allocs: 1},
+			[]string{
+				"one key: no fields takes 61 ns, 0.61 of the 100 ns of x/time map, want at most 0.60",
+				"one key: no fields allocates 1 times, want at most 0",
+			},
 		},
 		{"a peer without fields is another class", key{"denied", "x/time map"}, contest.Result{Time: 1}, nil},
 	} {
