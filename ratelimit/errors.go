@@ -33,6 +33,14 @@ type Error struct {
 	// Err is the cause. It holds neither the client's key nor a part of it
 	// unless a foreign KeyFunc or Store put it there.
 	Err error
+
+	answer *answer // for the one that is in Violated, nil for others
+}
+
+// An answer is the problem for a violated policy, encoded.
+type answer struct {
+	policy   string
+	rendered *problem.Rendered
 }
 
 // The reasons of this package.
@@ -80,25 +88,38 @@ func (e *Error) StatusCode() int {
 // ErrorHandler, for those who change one case only. What clients read is
 // fixed for each status; no text of err is in it.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
-	p := problem.Problem{Status: problem.Status(err, http.StatusServiceUnavailable)}
 	e, _ := errors.AsType[*Error](err)
+	if e != nil && e.answer != nil && e.Reason == ReasonQuota && len(e.Violated) == 1 && e.Violated[0] == e.answer.policy {
+		e.answer.rendered.Write(w, r, countFields(w.Header()))
+		return
+	}
+	p := problem.Problem{Status: problem.Status(err, http.StatusServiceUnavailable)}
 	switch p.Status {
 	case http.StatusTooManyRequests:
-		p.Type = "https://iana.org/assignments/http-problem-types#quota-exceeded"
-		p.Title = "Request cannot be satisfied as assigned quota has been exceeded"
-		p.Detail = "Too many requests. Try again later."
-		if e != nil && e.Reason == ReasonCost {
-			p.Detail = "The request asks for more than the quota ever admits."
-		}
-		if e != nil && len(e.Violated) > 0 {
-			p.Extensions = []problem.Extension{{Name: "violated-policies", Value: &e.Violated}}
-		}
+		p = exceeded(e)
 	case http.StatusBadRequest:
 		p.Detail = "The request lacks what its quota is counted by, or has it more than once."
 	case http.StatusServiceUnavailable:
 		p.Detail = "The request could not be counted. Try again later."
 	}
 	problem.Write(w, r, p)
+}
+
+// exceeded is the problem of a quota; e may be nil.
+func exceeded(e *Error) problem.Problem {
+	p := problem.Problem{
+		Status: http.StatusTooManyRequests,
+		Type:   "https://iana.org/assignments/http-problem-types#quota-exceeded",
+		Title:  "Request cannot be satisfied as assigned quota has been exceeded",
+		Detail: "Too many requests. Try again later.",
+	}
+	if e != nil && e.Reason == ReasonCost {
+		p.Detail = "The request asks for more than the quota ever admits."
+	}
+	if e != nil && len(e.Violated) > 0 {
+		p.Extensions = []problem.Extension{{Name: "violated-policies", Value: &e.Violated}}
+	}
+	return p
 }
 
 func (e *Error) retryAfter() string { return strconv.FormatInt(seconds(e.RetryAfter), 10) }

@@ -20,7 +20,8 @@ func (l *Limiter) Handler(next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
-		p, who, cost, err := l.asked(r)
+		listening := l.report.Listening(ctx)
+		p, who, cost, err := l.asked(r, listening)
 		switch {
 		case errors.Is(err, ErrSkip):
 			l.report.Decision(ctx, decision.Decision{Effect: decision.Allow, Reason: "exempt"})
@@ -31,8 +32,15 @@ func (l *Limiter) Handler(next http.Handler) http.Handler {
 			l.refuse(w, r, next, "", asError(err))
 			return
 		}
-		var buf [maxPolicies]Result
-		results, how, refusal := l.take(ctx, buf[:0], p, who, cost)
+		var results []Result
+		if len(p.policies) == 1 {
+			var buf [1]Result
+			results = buf[:0]
+		} else {
+			var buf [maxPolicies]Result
+			results = buf[:0]
+		}
+		results, how, refusal := l.take(ctx, results, p, who, cost)
 		if refusal != nil {
 			l.refuse(w, r, next, "", refusal)
 			return
@@ -52,7 +60,9 @@ func (l *Limiter) Handler(next http.Handler) http.Handler {
 				return
 			}
 		}
-		l.report.Decision(ctx, decision.Decision{Effect: decision.Allow, Rule: rule, Reason: "admitted"})
+		if listening {
+			l.report.Decision(ctx, decision.Decision{Effect: decision.Allow, Rule: rule, Reason: "admitted"})
+		}
 		if l.countIf == nil {
 			pass.On(next, w, r)
 			return
@@ -62,11 +72,11 @@ func (l *Limiter) Handler(next http.Handler) http.Handler {
 }
 
 // asked returns what to ask the limits for r. The error is ErrSkip if nothing.
-func (l *Limiter) asked(r *http.Request) (p *plan, who client, cost int64, err error) {
+func (l *Limiter) asked(r *http.Request, listening bool) (p *plan, who client, cost int64, err error) {
 	if l.exempt != nil && l.exempt(r) {
 		return nil, client{}, 0, ErrSkip
 	}
-	if who, err = l.who(r); err != nil {
+	if who, err = l.who(r, listening); err != nil {
 		return nil, client{}, 0, err
 	}
 	p, cost = l.base, 1
@@ -126,14 +136,24 @@ func (l *Limiter) tell(ctx context.Context, how course) {
 
 // exceeded is the refusal of a request whose quota is used up.
 func (p *plan) exceeded(results []Result, t *Result) *Error {
-	e := &Error{Reason: ReasonQuota, RetryAfter: max(t.RetryAfter, 1), Err: p.causes[p.index(t)]}
-	e.Violated = make([]string, 0, 1)
+	first := p.index(t)
+	e := &quotaError{Error: Error{Reason: ReasonQuota, RetryAfter: max(t.RetryAfter, 1), Err: p.causes[first]}}
+	e.Violated = e.one[:0]
 	for i := range results {
 		if !results[i].OK {
 			e.Violated = append(e.Violated, p.shown[i])
 		}
 	}
-	return e
+	if len(e.Violated) == 1 {
+		e.answer = p.answers[first]
+	}
+	return &e.Error
+}
+
+// A quotaError has room for the one policy that is violated most of the time.
+type quotaError struct {
+	Error
+	one [1]string
 }
 
 // asError makes any error of finding out what to count an *Error.

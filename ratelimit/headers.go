@@ -74,10 +74,19 @@ func (l *Limiter) setFields(h http.Header, p *plan, r *Result) {
 		b = strconv.AppendInt(b, seconds(max(r.RetryAfter, 1)), 10)
 	}
 	text := string(b)
-	values := make([]string, 0, 6)
+	var values []string // of this answer alone
+	if l.legacy {
+		values = make([]string, 0, 6)
+	} else {
+		values = make([]string, 0, 3)
+	}
 	if !l.hidden {
-		values = put(h, values, fieldPolicy, listed(h[fieldPolicy], p.field))
-		values = put(h, values, fieldLimit, listed(h[fieldLimit], text[:ends[0]]))
+		policy, limit := p.field, text[:ends[0]]
+		if len(h) > 0 {
+			policy, limit = listed(h[fieldPolicy], policy), listed(h[fieldLimit], limit)
+		}
+		values = put(h, values, fieldPolicy, policy)
+		values = put(h, values, fieldLimit, limit)
 		if l.legacy {
 			values = put(h, values, legacyLimit, p.limits[p.index(r)])
 			values = put(h, values, legacyRemaining, text[ends[0]:ends[1]])
@@ -87,6 +96,16 @@ func (l *Limiter) setFields(h http.Header, p *plan, r *Result) {
 	if !r.OK {
 		put(h, values, fieldRetry, text[ends[2]:])
 	}
+}
+
+// countFields returns how many of the fields that setFields sets are in h.
+func countFields(h http.Header) (n int) {
+	for _, name := range [...]string{fieldLimit, fieldPolicy, fieldRetry} {
+		if len(h[name]) > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // put sets a header to a value that is behind values, all in one array.

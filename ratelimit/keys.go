@@ -74,7 +74,7 @@ func appendAddr(b []byte, r *http.Request) ([]byte, error) {
 }
 
 // who returns whose quota r draws on.
-func (l *Limiter) who(r *http.Request) (client, error) {
+func (l *Limiter) who(r *http.Request, listening bool) (client, error) {
 	if l.key == nil {
 		var buf [addrLen]byte
 		b, err := appendAddr(buf[:0], r)
@@ -85,8 +85,8 @@ func (l *Limiter) who(r *http.Request) (client, error) {
 		if l.store != nil {
 			who.key = string(b)
 		}
-		if forwarded := forwardedBy(r); forwarded != "" {
-			l.disbelieve(r, forwarded, string(b))
+		if listening {
+			l.disbelieve(r, string(b))
 		}
 		return who, nil
 	}
@@ -97,8 +97,8 @@ func (l *Limiter) who(r *http.Request) (client, error) {
 	if key == "" {
 		return client{}, errEmptyKey
 	}
-	if forwarded := forwardedBy(r); forwarded != "" {
-		l.disbelieve(r, forwarded, key)
+	if listening {
+		l.disbelieve(r, key)
 	}
 	return l.client(key), nil
 }
@@ -116,7 +116,11 @@ func forwardedBy(r *http.Request) string {
 
 // disbelieve records that r is counted by the address of the peer although a
 // header tells of another one.
-func (l *Limiter) disbelieve(r *http.Request, header, key string) {
+func (l *Limiter) disbelieve(r *http.Request, key string) {
+	header := forwardedBy(r)
+	if header == "" {
+		return
+	}
 	addr, ok := clientip.FromRequest(r)
 	if peer, known := clientip.Peer(r); !ok || !known || addr != peer {
 		return

@@ -253,18 +253,9 @@ func mix(h uint64) uint64 {
 // backwards, as those of concurrent requests do: to an earlier one the levels
 // seem higher.
 func (m *Memory) take(now int64, dst []Result, client uint64, quotas []quota, cost int64) ([]Result, bool) {
-	if len(quotas) == 1 { // nearly always
-		p := m.place(&quotas[0], client)
-		l := &m.locks[p.set%maxLocks]
-		l.Lock()
-		defer l.Unlock()
-		p.look(&quotas[0], now, cost)
-		forgot := false
-		if p.fits && cost != 0 {
-			forgot = p.commit(&quotas[0], now, cost)
-		}
-		m.forgot(forgot)
-		return append(dst, quotas[0].result(&p.state, cost, now, p.fits)), forgot
+	if q := &quotas[0]; len(quotas) == 1 && !q.exact && q.backoff == 0 && cost > 0 { // nearly always
+		r, forgot := m.takeOne(now, client, q, cost)
+		return append(dst, r), forgot
 	}
 	var places [maxPolicies]place
 	var locks uint64 // a bit for each
@@ -293,6 +284,44 @@ func (m *Memory) take(now int64, dst []Result, client uint64, quotas []quota, co
 	}
 	m.forgot(forgot)
 	return dst, forgot
+}
+
+// takeOne is take for one policy that is neither exact nor has a Backoff, and a
+// cost that is taken.
+func (m *Memory) takeOne(now int64, client uint64, q *quota, cost int64) (Result, bool) {
+	h := mix(client ^ q.salt)
+	set := int(h & m.levels.mask) //nolint:gosec // the bits count, not the number
+	rows := m.levels.words[set*ways*rowHead:][: ways*rowHead : ways*rowHead]
+	hash, need := int64(h), cost*q.unit //nolint:gosec // the bits count, not the number
+	lock := &m.locks[set%maxLocks]
+	lock.Lock()
+	at, level := -1, int64(0)
+	for i := 0; i < len(rows); i += rowHead {
+		if rows[i] == hash {
+			at, level = i, max(0, rows[i+rowEnd]-now)
+			break
+		}
+	}
+	forgot := false
+	fits := level <= q.span-need
+	if fits {
+		if at < 0 { // the one that would be free soonest gives way
+			at = 0
+			for i := rowHead; i < len(rows); i += rowHead {
+				if rows[i+rowEnd] < rows[at+rowEnd] {
+					at = i
+				}
+			}
+			forgot = rows[at+rowEnd] > now
+			rows[at] = hash
+		}
+		level += need
+		rows[at+rowEnd] = now + level
+	}
+	lock.Unlock()
+	m.forgot(forgot)
+	s := state{level: level}
+	return q.result(&s, cost, now, fits), forgot
 }
 
 // look reads the counter, and whether cost fits.

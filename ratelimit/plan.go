@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/gatehouse-go/gatehouse/internal/problem"
 	"github.com/gatehouse-go/gatehouse/internal/report"
 )
 
@@ -17,6 +18,7 @@ type plan struct {
 	field    string   // RateLimit-Policy
 	limits   []string // X-RateLimit-Limit
 	causes   []report.Cause
+	answers  []*answer // to who violates one of them alone
 }
 
 // newPlan returns the plan of valid policies for the limiter of that name.
@@ -31,6 +33,7 @@ func newPlan(name string, policies []Policy, m *Memory) *plan {
 		p.shown = append(p.shown, shown)
 		p.limits = append(p.limits, strconv.FormatInt(policies[i].Limit, 10))
 		p.causes = append(p.causes, report.Cause(policies[i].String()))
+		p.answers = append(p.answers, &answer{shown, problem.Render(exceeded(&Error{Violated: []string{shown}}))})
 	}
 	p.field = policyField(p.shown, policies)
 	return p

@@ -23,6 +23,10 @@ type Problem struct {
 	Detail string
 	// Extensions are further members, in this order.
 	Extensions []Extension
+
+	// Known is how many headers are set that are known not to describe another
+	// body. If there are no others, none is looked for.
+	Known int
 }
 
 // An Extension is a member beside the registered ones (RFC 9457 section 3.2).
@@ -35,22 +39,53 @@ type Extension struct {
 // others, such as challenges, stay.
 func Write(w http.ResponseWriter, r *http.Request, p Problem) {
 	body := bodies.Get().(*[]byte) //nolint:forcetypeassert // nothing else is in it
-	b := p.appendTo((*body)[:0], decision.RequestID(r.Context()))
+	b := p.appendTail(appendID(p.appendHead((*body)[:0]), decision.RequestID(r.Context())))
+	write(w, r, p.Status, p.Known, b)
+	free(body, b)
+}
+
+// write writes the answer with the body b.
+func write(w http.ResponseWriter, r *http.Request, status, known int, b []byte) {
 	h := w.Header()
-	for name := range h { // in canonical form
-		switch name {
-		case "Content-Encoding", "Content-Range", "Content-Language", "Content-Disposition", "Etag", "Last-Modified", "Trailer", "Accept-Ranges", "Expires":
-			delete(h, name)
+	if len(h) > known {
+		for name := range h { // in canonical form
+			switch name {
+			case "Content-Encoding", "Content-Range", "Content-Language", "Content-Disposition", "Etag", "Last-Modified", "Trailer", "Accept-Ranges", "Expires":
+				delete(h, name)
+			}
 		}
 	}
 	values := [...]string{"application/problem+json", strconv.Itoa(len(b)), "no-store", "nosniff"} // of this answer alone
 	for i, name := range [...]string{"Content-Type", "Content-Length", "Cache-Control", "X-Content-Type-Options"} {
 		h[name] = values[i : i+1 : i+1]
 	}
-	w.WriteHeader(p.Status)
+	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(b) // the client is gone: nobody to tell
 	}
+}
+
+// A Rendered problem is encoded already, but for the request's id.
+type Rendered struct {
+	status     int
+	head, tail string
+}
+
+// Render encodes p.
+func Render(p Problem) *Rendered {
+	return &Rendered{p.Status, string(p.appendHead(nil)), string(p.appendTail(nil))}
+}
+
+// Write is the function Write for the problem that was rendered, with known for
+// its Known.
+func (p *Rendered) Write(w http.ResponseWriter, r *http.Request, known int) {
+	body := bodies.Get().(*[]byte) //nolint:forcetypeassert // nothing else is in it
+	b := append(appendID(append((*body)[:0], p.head...), decision.RequestID(r.Context())), p.tail...)
+	write(w, r, p.status, known, b)
+	free(body, b)
+}
+
+func free(body *[]byte, b []byte) {
 	if cap(b) <= maxPooled {
 		*body = b
 		bodies.Put(body)
@@ -62,9 +97,9 @@ const maxPooled = 4 << 10
 // bodies are memory for bodies, which an [io.Writer] must not keep.
 var bodies = sync.Pool{New: func() any { b := make([]byte, 0, 256); return &b }} //nolint:gochecknoglobals // a pool
 
-// appendTo appends the registered members in the order of RFC 9457 section 3.1,
-// then the others.
-func (p *Problem) appendTo(b []byte, requestID string) []byte {
+// appendHead appends the registered members in the order of RFC 9457 section
+// 3.1.
+func (p *Problem) appendHead(b []byte) []byte {
 	if p.Type == "" {
 		b = append(b, `{"type":"about:blank"`...)
 	} else {
@@ -74,11 +109,22 @@ func (p *Problem) appendTo(b []byte, requestID string) []byte {
 	b = appendText(b, cmp.Or(p.Title, http.StatusText(p.Status)))
 	b = append(b, `,"status":`...)
 	b = strconv.AppendInt(b, int64(p.Status), 10)
-	for _, m := range [...]struct{ name, text string }{{`,"detail":`, p.Detail}, {`,"request_id":`, requestID}} {
-		if m.text != "" {
-			b = appendText(append(b, m.name...), m.text)
-		}
+	if p.Detail != "" {
+		b = appendText(append(b, `,"detail":`...), p.Detail)
 	}
+	return b
+}
+
+// appendID appends the request's id, if there is one.
+func appendID(b []byte, id string) []byte {
+	if id == "" {
+		return b
+	}
+	return appendText(append(b, `,"request_id":`...), id)
+}
+
+// appendTail appends the extensions and the end.
+func (p *Problem) appendTail(b []byte) []byte {
 	for _, e := range p.Extensions {
 		if texts, ok := e.Value.(*[]string); ok && texts != nil && *texts != nil {
 			b = append(appendText(append(b, ','), e.Name), ":["...)

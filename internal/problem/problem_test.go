@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -43,6 +45,13 @@ func TestBody(t *testing.T) {
 			`{"type":"about:blank","title":"Too Many Requests","status":429,"b":1,"a":["x"]}`,
 		},
 		{
+			"texts as an extension",
+			problem.Problem{Status: http.StatusTooManyRequests, Extensions: []problem.Extension{
+				{Name: "none", Value: &[]string{}}, {Name: "two", Value: &[]string{"x", "<y>"}}, {Name: "nil", Value: (*[]string)(nil)},
+			}},
+			`{"type":"about:blank","title":"Too Many Requests","status":429,"none":[],"two":["x","\u003cy\u003e"],"nil":null}`,
+		},
+		{
 			"an extension that does not marshal is left out",
 			problem.Problem{Status: http.StatusTooManyRequests, Extensions: []problem.Extension{{Name: "f", Value: func() {}}, {Name: "a", Value: 1}}},
 			`{"type":"about:blank","title":"Too Many Requests","status":429,"a":1}`,
@@ -74,6 +83,18 @@ func TestBody(t *testing.T) {
 			}
 			if got, want := resp.Header().Get("Content-Length"), strconv.Itoa(len(body)); got != want {
 				t.Errorf("Content-Length = %q, want %q", got, want)
+			}
+			for _, id := range []string{"", "01J", `"\n`} {
+				r := httptest.NewRequest(http.MethodGet, "/", nil)
+				if id != "" {
+					r = r.WithContext(decision.NewContext(r.Context(), decision.NewRecord(id)))
+				}
+				plain, rendered := httptest.NewRecorder(), httptest.NewRecorder()
+				problem.Write(plain, r, tt.p)
+				problem.Render(tt.p).Write(rendered, r, 0)
+				if got, want := rendered.Body.String(), plain.Body.String(); got != want || rendered.Code != plain.Code || !maps.EqualFunc(rendered.Header(), plain.Header(), slices.Equal) {
+					t.Errorf("rendered: %d %v %s, want as written: %d %v %s", rendered.Code, rendered.Header(), got, plain.Code, plain.Header(), want)
+				}
 			}
 		})
 	}

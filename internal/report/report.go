@@ -29,6 +29,16 @@ func New(layer string, log *slog.Logger, hook Hook) *Reporter {
 	return &Reporter{layer: layer, log: log, hook: hook}
 }
 
+// Listening reports whether anybody is told of what happens to a request of that
+// context.
+func (r *Reporter) Listening(ctx context.Context) bool {
+	if r.hook != nil || r.log.Enabled(ctx, slog.LevelError) {
+		return true
+	}
+	_, recorded := decision.FromContext(ctx)
+	return recorded
+}
+
 // Decision reports d, whose Layer it fills in. A refusal is also logged.
 func (r *Reporter) Decision(ctx context.Context, d decision.Decision) {
 	if _, recorded := decision.FromContext(ctx); !recorded && r.hook == nil && (d.Effect != decision.Deny || !r.log.Enabled(ctx, slog.LevelError)) {

@@ -250,15 +250,38 @@ func parseAddr(s string) (netip.Addr, bool) {
 		if addr.Is4() {
 			return netip.Addr{}, false
 		}
-	case s[0] == '[' || strings.Count(s, ":") == 1:
+	case s[0] == '[':
 		var ap netip.AddrPort
 		ap, err = netip.ParseAddrPort(s)
 		addr = ap.Addr()
 	default:
+		// A port is looked at in passing, which netip takes longer for.
+		host, port, ok := strings.Cut(s, ":")
+		if ok && strings.IndexByte(port, ':') < 0 {
+			if !isPort(port) {
+				return netip.Addr{}, false
+			}
+			s = host
+		}
 		addr, err = netip.ParseAddr(s)
 	}
 	if err != nil {
 		return netip.Addr{}, false
 	}
 	return addr.Unmap().WithZone(""), true
+}
+
+// isPort reports whether s is a port as netip.ParseAddrPort takes it.
+func isPort(s string) bool {
+	n := 0
+	for i := range len(s) {
+		c := s[i]
+		if c < '0' || c > '9' {
+			return false
+		}
+		if n = 10*n + int(c-'0'); n > 1<<16-1 {
+			return false
+		}
+	}
+	return s != ""
 }
