@@ -77,6 +77,18 @@ func TestPlan(t *testing.T) {
 			t.Errorf("%s: statuses = %v, want %v", tt.subject, got, tt.want)
 		}
 	}
+	// Ever new plans are no way to make memory grow, nor past a limit.
+	n := 0
+	ever := mustNew(t, ratelimit.Config{
+		Limits: []string{"1-H"}, Key: func(*http.Request) (string, error) { return "all", nil },
+		Plan: func(*http.Request) []ratelimit.Policy {
+			n++
+			return []ratelimit.Policy{{Name: "p", Limit: 2 + int64(n%2), Period: time.Hour, Burst: 2}, {Name: "q" + strconv.Itoa(n/4), Limit: 2, Period: time.Hour}}
+		},
+	}).Handler(ok)
+	if got := statuses(ever, 2000, func() *http.Request { return from("192.0.2.1:1") }); slices.Index(got, 429) != 2 || slices.Contains(got[2:], 204) {
+		t.Errorf("ever new plans: statuses = %v…, want 204 twice and then 429", got[:5])
+	}
 	if d := seen.last(t); d.Reason != ratelimit.ReasonMisuse || !strings.Contains(d.Detail, "Limit is 0") || !strings.Contains(d.Detail, "Period is 0s") {
 		t.Errorf("decision = %+v, want misuse with both faults", d)
 	}

@@ -33,14 +33,6 @@ type Error struct {
 	// Err is the cause. It holds neither the client's key nor a part of it
 	// unless a foreign KeyFunc or Store put it there.
 	Err error
-
-	answer *answer // for the one that is in Violated, nil for others
-}
-
-// An answer is the problem for a violated policy, encoded.
-type answer struct {
-	policy   string
-	rendered *problem.Rendered
 }
 
 // The reasons of this package.
@@ -89,10 +81,6 @@ func (e *Error) StatusCode() int {
 // fixed for each status; no text of err is in it.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	e, _ := errors.AsType[*Error](err)
-	if e != nil && e.answer != nil && e.Reason == ReasonQuota && len(e.Violated) == 1 && e.Violated[0] == e.answer.policy {
-		e.answer.rendered.Write(w, r, countFields(w.Header()))
-		return
-	}
 	p := problem.Problem{Status: problem.Status(err, http.StatusServiceUnavailable)}
 	switch p.Status {
 	case http.StatusTooManyRequests:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-go/gatehouse/audit/decision"
 	"github.com/gatehouse-go/gatehouse/internal/pass"
+	"github.com/gatehouse-go/gatehouse/internal/problem"
 	"github.com/gatehouse-go/gatehouse/internal/report"
 	"github.com/gatehouse-go/gatehouse/internal/respwriter"
 )
@@ -50,14 +51,17 @@ func (l *Limiter) Handler(next http.Handler) http.Handler {
 		}
 		var rule string
 		if len(results) > 0 {
-			t := tightest(results)
-			rule = t.Policy
-			if !l.dryRun {
-				l.setFields(w.Header(), p, t)
-			}
-			if !t.OK {
-				l.refuse(w, r, next, rule, p.exceeded(results, t))
+			i := tightest(results)
+			t := &results[i]
+			rule = p.shown[i]
+			switch {
+			case !t.OK:
+				l.exceeded(w, r, next, p, i, results)
 				return
+			case l.legacy:
+				l.setFields(w.Header(), p, i, t, make([]string, 0, 5))
+			case !l.hidden:
+				l.setFields(w.Header(), p, i, t, make([]string, 0, 2))
 			}
 		}
 		if listening {
@@ -134,26 +138,40 @@ func (l *Limiter) tell(ctx context.Context, how course) {
 	}
 }
 
-// exceeded is the refusal of a request whose quota is used up.
-func (p *plan) exceeded(results []Result, t *Result) *Error {
-	first := p.index(t)
-	e := &quotaError{Error: Error{Reason: ReasonQuota, RetryAfter: max(t.RetryAfter, 1), Err: p.causes[first]}}
-	e.Violated = e.one[:0]
-	for i := range results {
-		if !results[i].OK {
-			e.Violated = append(e.Violated, p.shown[i])
+// exceeded refuses a request whose quota is used up, by the limit i longest.
+func (l *Limiter) exceeded(w http.ResponseWriter, r *http.Request, next http.Handler, p *plan, i int, results []Result) {
+	var values []string // of this answer alone
+	known := 0
+	if h := w.Header(); !l.dryRun {
+		before := len(h)
+		values = make([]string, 0, 6+problem.Headers)
+		known = l.setFields(h, p, i, &results[i], values)
+		values = values[:known]
+		if before > 0 { // they may describe another body
+			known = 0
 		}
 	}
-	if len(e.Violated) == 1 {
-		e.answer = p.answers[first]
+	violated := 0
+	for k := range results {
+		if !results[k].OK {
+			violated++
+		}
 	}
-	return &e.Error
-}
-
-// A quotaError has room for the one policy that is violated most of the time.
-type quotaError struct {
-	Error
-	one [1]string
+	if violated == 1 && l.onError == nil && !l.dryRun { // nearly always
+		l.stats.refused.Add(1)
+		l.report.Decision(r.Context(), decision.Decision{
+			Effect: decision.Deny, Rule: p.shown[i], Reason: ReasonQuota, Detail: string(p.causes[i]), Status: http.StatusTooManyRequests,
+		})
+		p.answers[i].Write(w, r, known, values)
+		return
+	}
+	e := &Error{Reason: ReasonQuota, RetryAfter: max(results[i].RetryAfter, 1), Err: p.causes[i]}
+	for k := range results {
+		if !results[k].OK {
+			e.Violated = append(e.Violated, p.shown[k])
+		}
+	}
+	l.refuse(w, r, next, p.shown[i], e)
 }
 
 // asError makes any error of finding out what to count an *Error.
@@ -186,5 +204,9 @@ func (l *Limiter) refuse(w http.ResponseWriter, r *http.Request, next http.Handl
 		w.Header().Set(fieldRetry, err.retryAfter())
 	}
 	l.report.Decision(r.Context(), d)
+	if l.onError == nil {
+		WriteError(w, r, err)
+		return
+	}
 	l.onError(w, r, err)
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -39,73 +40,72 @@ func policyField(names []string, policies []Policy) string {
 	return string(b)
 }
 
-// setFields sets what a client is told of its quota. RateLimit fields that a
-// limiter further out has set stay, as the first ones of a list. All values are
-// parts of one string and all slices of one array, both of this answer alone.
-func (l *Limiter) setFields(h http.Header, p *plan, r *Result) {
-	if l.hidden && r.OK {
-		return
+// A field is a RateLimit field, as all who have as much left are told it.
+type field struct {
+	left, after         int64 // seconds
+	text                string
+	leftText, afterText string // the digits
+}
+
+// fields are those that were told last.
+type fields [64]atomic.Pointer[field]
+
+// field returns the RateLimit field for r, a result of the limit i. Its t is
+// when there will be more: told the time of the next request while some remain,
+// clients would send all of them in that time.
+func (p *plan) field(i int, r *Result) *field {
+	left, after := min(r.Remaining, p.policies[i].Limit), r.ResetAfter
+	if left == 0 || !r.OK {
+		left, after = 0, max(r.RetryAfter, 1)
 	}
+	wait := seconds(after)
+	told := &p.fields[i][uint64(31*left+wait)%uint64(len(p.fields[i]))] //nolint:gosec // any of them
+	if f := told.Load(); f != nil && f.left == left && f.after == wait {
+		return f
+	}
+	f := newField(p.shown[i], left, wait)
+	told.Store(f)
+	return f
+}
+
+func newField(name string, left, after int64) *field {
 	var buf [192]byte
-	b := buf[:0]
-	var ends [4]int
+	b := append(append(append(buf[:0], '"'), name...), `";r=`...)
+	r := len(b)
+	b = strconv.AppendInt(b, left, 10)
+	end := len(b)
+	b = append(b, ";t="...)
+	t := len(b)
+	text := string(strconv.AppendInt(b, after, 10))
+	return &field{left, after, text, text[r:end], text[t:]}
+}
+
+// setFields sets what a client is told of its quota, r of the limit i. RateLimit
+// fields that a limiter further out has set stay, as the first ones of a list.
+// values is an empty slice with room for those that setFields sets; they are of
+// this answer alone. It returns how many there were.
+func (l *Limiter) setFields(h http.Header, p *plan, i int, r *Result, values []string) int {
+	if l.hidden && r.OK {
+		return 0
+	}
+	f := p.field(i, r)
 	if !l.hidden {
-		// t is when there will be more. Told the time of the next request while
-		// some remain, clients would send all of them in that time.
-		left, after := min(r.Remaining, r.Limit), r.ResetAfter
-		if left == 0 || !r.OK {
-			left, after = 0, max(r.RetryAfter, 1)
-		}
-		b = append(b, '"')
-		b = append(b, r.Policy...)
-		b = append(b, `";r=`...)
-		b = strconv.AppendInt(b, left, 10)
-		b = append(b, ";t="...)
-		b = strconv.AppendInt(b, seconds(after), 10)
-		ends[0] = len(b)
-		if l.legacy {
-			b = strconv.AppendInt(b, left, 10)
-			ends[1] = len(b)
-			b = strconv.AppendInt(b, time.Now().Unix()+seconds(after), 10)
-		}
-	}
-	ends[2] = len(b)
-	if !r.OK {
-		b = strconv.AppendInt(b, seconds(max(r.RetryAfter, 1)), 10)
-	}
-	text := string(b)
-	var values []string // of this answer alone
-	if l.legacy {
-		values = make([]string, 0, 6)
-	} else {
-		values = make([]string, 0, 3)
-	}
-	if !l.hidden {
-		policy, limit := p.field, text[:ends[0]]
+		policy, limit := p.policyField, f.text
 		if len(h) > 0 {
 			policy, limit = listed(h[fieldPolicy], policy), listed(h[fieldLimit], limit)
 		}
 		values = put(h, values, fieldPolicy, policy)
 		values = put(h, values, fieldLimit, limit)
 		if l.legacy {
-			values = put(h, values, legacyLimit, p.limits[p.index(r)])
-			values = put(h, values, legacyRemaining, text[ends[0]:ends[1]])
-			values = put(h, values, legacyReset, text[ends[1]:ends[2]])
+			values = put(h, values, legacyLimit, p.limits[i])
+			values = put(h, values, legacyRemaining, f.leftText)
+			values = put(h, values, legacyReset, strconv.FormatInt(time.Now().Unix()+f.after, 10))
 		}
 	}
 	if !r.OK {
-		put(h, values, fieldRetry, text[ends[2]:])
+		values = put(h, values, fieldRetry, f.afterText)
 	}
-}
-
-// countFields returns how many of the fields that setFields sets are in h.
-func countFields(h http.Header) (n int) {
-	for _, name := range [...]string{fieldLimit, fieldPolicy, fieldRetry} {
-		if len(h[name]) > 0 {
-			n++
-		}
-	}
-	return n
+	return len(values)
 }
 
 // put sets a header to a value that is behind values, all in one array.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/textproto"
 	"strconv"
 	"strings"
@@ -52,41 +53,43 @@ var errEmptyKey error = &keyError{http.StatusServiceUnavailable, "the key is emp
 // a proxy that clientip.Config does not name all clients share one quota.
 func ByAddr() KeyFunc {
 	return func(r *http.Request) (string, error) {
-		b, err := appendAddr(make([]byte, 0, addrLen), r)
-		return string(b), err
+		bucket, ok := addrOf(r)
+		if !ok {
+			return "", errNoAddr
+		}
+		return keyOf(bucket), nil
 	}
 }
-
-const addrLen = 64
 
 var errNoAddr error = &keyError{
 	http.StatusServiceUnavailable, "no client address",
 	"the client's address is unknown: behind a proxy make sure that it sends the header which clientip.Trust reads, and elsewhere set RemoteAddr",
 }
 
-// appendAddr appends the key of ByAddr, which fits into addrLen.
-func appendAddr(b []byte, r *http.Request) ([]byte, error) {
+// addrKey begins the keys of addresses.
+const addrKey = "addr:"
+
+// addrOf returns the address that r counts by.
+func addrOf(r *http.Request) (netip.Prefix, bool) {
 	addr, ok := clientip.FromRequest(r)
-	if !ok {
-		return nil, errNoAddr
-	}
-	return clientip.Bucket(addr).AppendTo(append(b, "addr:"...)), nil
+	return clientip.Bucket(addr), ok
+}
+
+func keyOf(bucket netip.Prefix) string {
+	return string(bucket.AppendTo(append(make([]byte, 0, 64), addrKey...)))
 }
 
 // who returns whose quota r draws on.
 func (l *Limiter) who(r *http.Request, listening bool) (client, error) {
 	if l.key == nil {
-		var buf [addrLen]byte
-		b, err := appendAddr(buf[:0], r)
-		if err != nil {
-			return client{}, err
+		bucket, ok := addrOf(r)
+		if !ok {
+			return client{}, errNoAddr
 		}
-		who := client{hash: l.memory.clientOf(b)}
-		if l.store != nil {
-			who.key = string(b)
-		}
-		if listening {
-			l.disbelieve(r, string(b))
+		who := client{hash: l.memory.clientAt(bucket)}
+		if l.store != nil || listening {
+			who.key = keyOf(bucket)
+			l.disbelieve(r, who.key)
 		}
 		return who, nil
 	}
@@ -97,9 +100,7 @@ func (l *Limiter) who(r *http.Request, listening bool) (client, error) {
 	if key == "" {
 		return client{}, errEmptyKey
 	}
-	if listening {
-		l.disbelieve(r, key)
-	}
+	l.disbelieve(r, key)
 	return l.client(key), nil
 }
 
@@ -125,7 +126,7 @@ func (l *Limiter) disbelieve(r *http.Request, key string) {
 	if peer, known := clientip.Peer(r); !ok || !known || addr != peer {
 		return
 	}
-	if own, err := appendAddr(make([]byte, 0, addrLen), r); err != nil || !strings.Contains(key, string(own)) {
+	if !strings.Contains(key, keyOf(clientip.Bucket(addr))) {
 		return
 	}
 	ctx := r.Context()

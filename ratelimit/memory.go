@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math/bits"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -105,7 +106,10 @@ func (m *Memory) now() int64 { return epoch + int64(time.Since(m.start)) } // by
 // client is what stands for a key, never 0.
 func (m *Memory) client(key string) uint64 { return max(1, maphash.String(m.seed, key)) }
 
-func (m *Memory) clientOf(key []byte) uint64 { return max(1, maphash.Bytes(m.seed, key)) }
+// clientAt is what stands for an address, never 0.
+func (m *Memory) clientAt(bucket netip.Prefix) uint64 {
+	return max(1, maphash.Comparable(m.seed, bucket.Addr()))
+}
 
 // salt is what tells a policy's counters from those of others.
 func (m *Memory) salt(name string) uint64 { return maphash.String(m.seed, name) }

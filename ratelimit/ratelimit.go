@@ -80,7 +80,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-go/gatehouse/audit/decision"
@@ -204,6 +206,7 @@ type Limiter struct {
 	name       string
 	base       *plan
 	plan       func(r *http.Request) []Policy
+	plans      plans
 	key        KeyFunc // nil: by address
 	exempt     func(r *http.Request) bool
 	cost       func(r *http.Request) int64
@@ -219,7 +222,7 @@ type Limiter struct {
 	breaker    breaker
 	stats      counters
 	report     *report.Reporter
-	onError    func(w http.ResponseWriter, r *http.Request, err error)
+	onError    func(w http.ResponseWriter, r *http.Request, err error) // nil: WriteError
 }
 
 // New returns a Limiter that behaves in accordance with cfg.
@@ -283,9 +286,7 @@ func New(cfg Config) (*Limiter, error) {
 	if !shared {
 		l.store = cfg.Store
 	}
-	if custom := cfg.ErrorHandler; custom == nil {
-		l.onError = WriteError
-	} else {
+	if custom := cfg.ErrorHandler; custom != nil {
 		l.onError = func(w http.ResponseWriter, r *http.Request, err error) {
 			w.Header()["Cache-Control"] = []string{"no-store"} // RFC 6585 section 4
 			custom(w, r, err)
@@ -338,7 +339,10 @@ func (l *Limiter) Take(ctx context.Context, key string, cost int64) (Result, err
 	case len(results) == 0:
 		return Result{OK: true, Degraded: how.degraded != ""}, nil
 	}
-	return *tightest(results), nil
+	i := tightest(results)
+	r := results[i]
+	r.Policy, r.Limit, r.Degraded = l.base.shown[i], l.base.policies[i].Limit, how.degraded != ""
+	return r, nil
 }
 
 // Reset forgets what key has used of the limits of Config, and how long it had
@@ -361,6 +365,11 @@ type client struct {
 func (l *Limiter) client(key string) client {
 	if key == "" {
 		return client{}
+	}
+	if addr, ok := strings.CutPrefix(key, addrKey); ok && l.key == nil {
+		if bucket, err := netip.ParsePrefix(addr); err == nil {
+			return client{l.memory.clientAt(bucket), key}
+		}
 	}
 	return client{l.memory.client(key), key}
 }
@@ -392,27 +401,15 @@ func (l *Limiter) take(ctx context.Context, dst []Result, p *plan, who client, c
 		}
 	}
 	dst, how.crowded = l.memory.take(l.memory.now(), dst, who.hash, p.quotas, cost)
-	p.label(dst, how.degraded != "")
 	return dst, how, nil
 }
 
-// label fills in what stores leave out, and bounds what they say.
-func (p *plan) label(results []Result, degraded bool) {
-	for i := range results {
-		r := &results[i]
-		r.Policy, r.Limit, r.Degraded = p.shown[i], p.policies[i].Limit, degraded
-		r.Remaining = max(0, r.Remaining)
-		r.RetryAfter, r.ResetAfter = max(0, r.RetryAfter), max(0, r.ResetAfter)
-	}
-}
-
-// tightest returns the result that a client should go by. It is not OK if any
-// is not.
-func tightest(results []Result) *Result {
-	t := &results[0]
-	for i := range results[1:] {
-		if r := &results[1+i]; r.tighter(t) {
-			t = r
+// tightest returns which result a client should go by. It is not OK if any is
+// not.
+func tightest(results []Result) (t int) {
+	for i := 1; i < len(results); i++ {
+		if results[i].tighter(&results[t]) {
+			t = i
 		}
 	}
 	return t

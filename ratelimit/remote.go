@@ -25,8 +25,7 @@ func (l *Limiter) ask(ctx context.Context, dst []Result, p *plan, who client, co
 	if cost >= 0 && l.memory.marked(mark, now) {
 		// Levels only fall until somebody takes, so this is what it would say.
 		results = l.memory.weigh(now, dst, who.hash, p.quotas, cost)
-		if !tightest(results).OK {
-			p.label(results, false)
+		if !results[tightest(results)].OK {
 			return results, how, nil
 		}
 	}
@@ -34,9 +33,12 @@ func (l *Limiter) ask(ctx context.Context, dst []Result, p *plan, who client, co
 	switch {
 	case err == nil:
 		dst = append(dst, results...)
-		p.label(dst, false)
+		for i := range dst {
+			r := &dst[i]
+			r.Remaining, r.RetryAfter, r.ResetAfter = max(0, r.Remaining), max(0, r.RetryAfter), max(0, r.ResetAfter)
+		}
 		l.memory.mirror(now, who.hash, p.quotas, dst, cost <= 0)
-		switch t := tightest(dst); {
+		switch t := &dst[tightest(dst)]; {
 		case cost < 0:
 			l.memory.mark(mark, 0, now)
 		case !t.OK && !l.plainStore: // when a window ends the mirror does not know

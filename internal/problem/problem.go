@@ -40,12 +40,16 @@ type Extension struct {
 func Write(w http.ResponseWriter, r *http.Request, p Problem) {
 	body := bodies.Get().(*[]byte) //nolint:forcetypeassert // nothing else is in it
 	b := p.appendTail(appendID(p.appendHead((*body)[:0]), decision.RequestID(r.Context())))
-	write(w, r, p.Status, p.Known, b)
+	write(w, r, p.Status, p.Known, strconv.Itoa(len(b)), b, make([]string, 0, Headers))
 	free(body, b)
 }
 
-// write writes the answer with the body b.
-func write(w http.ResponseWriter, r *http.Request, status, known int, b []byte) {
+// Headers is how many headers an answer gets.
+const Headers = 4
+
+// write writes the answer with the body b, whose headers stand behind values in
+// one array.
+func write(w http.ResponseWriter, r *http.Request, status, known int, length string, b []byte, values []string) {
 	h := w.Header()
 	if len(h) > known {
 		for name := range h { // in canonical form
@@ -55,9 +59,10 @@ func write(w http.ResponseWriter, r *http.Request, status, known int, b []byte) 
 			}
 		}
 	}
-	values := [...]string{"application/problem+json", strconv.Itoa(len(b)), "no-store", "nosniff"} // of this answer alone
-	for i, name := range [...]string{"Content-Type", "Content-Length", "Cache-Control", "X-Content-Type-Options"} {
-		h[name] = values[i : i+1 : i+1]
+	n := len(values)
+	values = append(values, "application/problem+json", length, "no-store", "nosniff")
+	for i, name := range [Headers]string{"Content-Type", "Content-Length", "Cache-Control", "X-Content-Type-Options"} {
+		h[name] = values[n+i : n+i+1 : n+i+1]
 	}
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
@@ -69,19 +74,30 @@ func write(w http.ResponseWriter, r *http.Request, status, known int, b []byte) 
 type Rendered struct {
 	status     int
 	head, tail string
+	length     string // without an id
 }
 
 // Render encodes p.
 func Render(p Problem) *Rendered {
-	return &Rendered{p.Status, string(p.appendHead(nil)), string(p.appendTail(nil))}
+	head, tail := p.appendHead(nil), p.appendTail(nil)
+	return &Rendered{p.Status, string(head), string(tail), strconv.Itoa(len(head) + len(tail))}
 }
 
 // Write is the function Write for the problem that was rendered, with known for
-// its Known.
-func (p *Rendered) Write(w http.ResponseWriter, r *http.Request, known int) {
+// its Known. Its headers stand behind values, values of this answer alone that
+// may have room for them.
+func (p *Rendered) Write(w http.ResponseWriter, r *http.Request, known int, values []string) {
 	body := bodies.Get().(*[]byte) //nolint:forcetypeassert // nothing else is in it
-	b := append(appendID(append((*body)[:0], p.head...), decision.RequestID(r.Context())), p.tail...)
-	write(w, r, p.status, known, b)
+	b := (*body)[:0]
+	b = append(b, p.head...)
+	length := p.length
+	if id := decision.RequestID(r.Context()); id == "" {
+		b = append(b, p.tail...)
+	} else {
+		b = append(appendID(b, id), p.tail...)
+		length = strconv.Itoa(len(b))
+	}
+	write(w, r, p.status, known, length, b, values)
 	free(body, b)
 }
 

@@ -91,7 +91,7 @@ func TestBody(t *testing.T) {
 				}
 				plain, rendered := httptest.NewRecorder(), httptest.NewRecorder()
 				problem.Write(plain, r, tt.p)
-				problem.Render(tt.p).Write(rendered, r, 0)
+				problem.Render(tt.p).Write(rendered, r, 0, nil)
 				if got, want := rendered.Body.String(), plain.Body.String(); got != want || rendered.Code != plain.Code || !maps.EqualFunc(rendered.Header(), plain.Header(), slices.Equal) {
 					t.Errorf("rendered: %d %v %s, want as written: %d %v %s", rendered.Code, rendered.Header(), got, plain.Code, plain.Header(), want)
 				}
