@@ -1,0 +1,4 @@
+package loginguard
+
+// Fold is what accounts are folded by without a Config.Fold.
+var Fold = fold
