@@ -16,6 +16,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -417,8 +418,9 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// TestGuesses wants the sixth guess refused, the right one included, and nobody
-// else locked out.
+// TestGuesses wants the sixth guess refused, the right one included, by an
+// answer that does not tell whether there is such an account, and nobody else
+// locked out.
 func TestGuesses(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -428,8 +430,8 @@ func TestGuesses(t *testing.T) {
 	if got, want := redacted.ReplaceAllString(unknown.body, ""), redacted.ReplaceAllString(wrong.body, ""); got != want || unknown.status != wrong.status {
 		t.Errorf("an unknown name gets %d %s, a known one %d %s", unknown.status, got, wrong.status, want)
 	}
-	s.login(t, "ann") // a right password costs nothing
-	for i := 2; i <= 5; i++ {
+	s.login(t, "ann") // a right password clears the count
+	for i := 1; i <= 5; i++ {
 		if a := s.do(t, http.MethodPost, "/login", `{"user":"ann","password":"guess"}`); a.status != http.StatusUnauthorized {
 			t.Errorf("guess %d: status = %d, want 401", i, a.status)
 		}
@@ -443,9 +445,16 @@ func TestGuesses(t *testing.T) {
 			t.Errorf("Retry-After = %q", a.header.Get("Retry-After"))
 		}
 		l := s.line(t, a.header.Get("X-Request-Id"))
-		if last := l.Decisions[len(l.Decisions)-1]; last.Layer != "ratelimit" || last.Reason != "quota" || last.Status != 429 || l.Outcome != "limited" {
+		if last := l.Decisions[len(l.Decisions)-1]; last.Layer != "loginguard" || last.Reason != "pair" || last.Status != 429 || l.Outcome != "limited" {
 			t.Errorf("the trail has %+v", l)
 		}
+	}
+	known := s.do(t, http.MethodPost, "/login", `{"user":"ann","password":"guess"}`)
+	for range 5 {
+		unknown = s.do(t, http.MethodPost, "/login", `{"user":"nobody","password":"guess"}`)
+	}
+	if got, want := redacted.ReplaceAllString(unknown.body, ""), redacted.ReplaceAllString(known.body, ""); got != want || unknown.status != known.status {
+		t.Errorf("guesses at an unknown name end with %d %s, at a known one with %d %s", unknown.status, got, known.status, want)
 	}
 	s.login(t, "bob")
 }
@@ -488,25 +497,60 @@ func newTestService(t *testing.T) *service {
 	return s
 }
 
-func (s *service) tryLogin(ctx context.Context, user, password string) int {
+// tryLogin logs in from an address, and returns the status.
+func (s *service) tryLogin(ctx context.Context, addr, user, password string) int {
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "https://localhost/login", strings.NewReader(`{"user":"`+user+`","password":"`+password+`"}`))
 	r.Header.Set("Content-Type", "application/json")
+	r.RemoteAddr = addr + ":50000"
 	w := httptest.NewRecorder()
 	s.handler.ServeHTTP(w, r)
 	return w.Code
 }
 
 // TestGuessesFromEverywhere wants an account closed for a while to whom has
-// many addresses to guess from.
+// many addresses to guess from, and not to its owner.
 func TestGuessesFromEverywhere(t *testing.T) {
 	t.Parallel()
 	s := newTestService(t)
-	if _, err := s.allGuesses.Take(t.Context(), "ann", 99); err != nil {
-		t.Fatal(err)
+	const home, elsewhere, right = "192.0.2.1", "198.51.100.1", "pa<ss>w&rd"
+	if got := s.tryLogin(t.Context(), home, "ann", right); got != http.StatusOK {
+		t.Fatalf("status = %d, want 200", got)
+	}
+	for i := range 99 {
+		if _, err := s.guard.Begin(t.Context(), "ann", netip.AddrFrom4([4]byte{203, 0, 113, byte(i)})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, tt := range []struct {
+		addr, user, password string
+		want                 int
+	}{
+		{elsewhere, "Ann", "guess", http.StatusUnauthorized},
+		{elsewhere, "Ann", "guess", http.StatusTooManyRequests},
+		{elsewhere, "ann", right, http.StatusTooManyRequests},
+		{home, "ann", right, http.StatusOK},
+		{elsewhere, "bob", "horse battery staple", http.StatusOK},
+	} {
+		if got := s.tryLogin(t.Context(), tt.addr, tt.user, tt.password); got != tt.want {
+			t.Errorf("try %d, after 99 guesses: status = %d, want %d", i+1, got, tt.want)
+		}
+	}
+}
+
+// TestSpraying wants an address closed for a while to whom tries one password
+// on many accounts.
+func TestSpraying(t *testing.T) {
+	t.Parallel()
+	s := newTestService(t)
+	const from = "192.0.2.1"
+	for i := range 59 {
+		if _, err := s.guard.Begin(t.Context(), "user-"+strconv.Itoa(i), netip.MustParseAddr(from)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for i, want := range []int{http.StatusUnauthorized, http.StatusTooManyRequests} {
-		if got := s.tryLogin(t.Context(), "Ann", "guess"); got != want {
-			t.Errorf("guess %d: status = %d, want %d", 100+i, got, want)
+		if got := s.tryLogin(t.Context(), from, "bob", "guess"); got != want {
+			t.Errorf("guess %d: status = %d, want %d", 60+i, got, want)
 		}
 	}
 }
@@ -522,17 +566,17 @@ func TestBusyLogin(t *testing.T) {
 		s.passwords.slots <- struct{}{}
 	}
 	for range 6 {
-		if got := s.tryLogin(gone, "bob", "horse battery staple"); got != http.StatusServiceUnavailable {
+		if got := s.tryLogin(gone, "192.0.2.1", "bob", "horse battery staple"); got != http.StatusServiceUnavailable {
 			t.Errorf("status = %d, want 503", got)
 		}
 	}
-	if got := s.tryLogin(t.Context(), "bob", "horse battery staple"); got != http.StatusServiceUnavailable {
+	if got := s.tryLogin(t.Context(), "192.0.2.1", "bob", "horse battery staple"); got != http.StatusServiceUnavailable {
 		t.Errorf("status after %v = %d, want 503", longestWait, got)
 	}
 	for range cap(s.passwords.slots) {
 		<-s.passwords.slots
 	}
-	if got := s.tryLogin(t.Context(), "bob", "horse battery staple"); got != http.StatusOK {
+	if got := s.tryLogin(t.Context(), "192.0.2.1", "bob", "horse battery staple"); got != http.StatusOK {
 		t.Errorf("status when there is time = %d, want 200", got)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/gatehouse-go/gatehouse/audit/decision"
 	"github.com/gatehouse-go/gatehouse/auth/principal"
-	"github.com/gatehouse-go/gatehouse/ratelimit"
 	"github.com/gatehouse-go/gatehouse/validate"
 )
 
@@ -67,8 +65,9 @@ func newSalt() []byte {
 // login trades a password for a token. A name that nobody has costs the same
 // work and gets the same answer as a wrong password.
 //
-// The limits on guesses stand before this handler and have counted this one; a
-// right password gives the count back.
+// The guard stands before this handler and has counted the guess. The status
+// tells it what became of that: 200 gives the count back, 401 does not, and
+// where no password was checked there was no guess.
 func (s *service) login(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	in, ok := validate.FromContext[credentials](ctx)
@@ -78,8 +77,8 @@ func (s *service) login(w http.ResponseWriter, r *http.Request) {
 	}
 	u, right, err := s.check(ctx, in)
 	switch {
-	case err != nil: // no guess was made
-		s.fail(w, r, errors.Join(err, s.giveBack(r)))
+	case err != nil:
+		s.fail(w, r, err)
 		return
 	case !right:
 		// Names are told if they are somebody's: others may be a password that
@@ -89,10 +88,6 @@ func (s *service) login(w http.ResponseWriter, r *http.Request) {
 			d.Detail = "user " + u.id
 		}
 		s.deny(w, r, d, "User or password is wrong.")
-		return
-	}
-	if err := s.giveBack(r); err != nil {
-		s.fail(w, r, err)
 		return
 	}
 	decision.SetActor(ctx, decision.Actor{Issuer: issuerName, Subject: u.id, Kind: "user", Scheme: "Password"})
@@ -125,35 +120,14 @@ func (s *service) check(ctx context.Context, in *credentials) (u user, right boo
 	return u, subtle.ConstantTimeCompare(hash, u.hash) == 1 && known, nil
 }
 
-// giveBack takes a guess that was right, or none, out of the count.
-func (s *service) giveBack(r *http.Request) error {
-	for _, l := range []struct {
-		limit *ratelimit.Limiter
-		key   ratelimit.KeyFunc
-	}{{s.guesses, byAccountAndAddr()}, {s.allGuesses, byAccount}} {
-		key, err := l.key(r)
-		if err != nil {
-			return err
-		}
-		if _, err := l.limit.Take(context.WithoutCancel(r.Context()), key, -1); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// byAccount is the key of the wide limit on guesses from anywhere.
-func byAccount(r *http.Request) (string, error) {
+// account is whose password a request tries.
+func account(r *http.Request) (string, error) {
 	in, ok := validate.FromContext[credentials](r.Context())
 	if !ok {
 		return "", errNotDecoded
 	}
-	return strings.ToLower(in.User), nil
+	return in.User, nil
 }
-
-// byAccountAndAddr is the key of the narrow one: who guesses is stopped before
-// the owner, who is elsewhere, notices.
-func byAccountAndAddr() ratelimit.KeyFunc { return ratelimit.Join(ratelimit.ByAddr(), byAccount) }
 
 // token signs an access token (RFC 9068) for u.
 func (s *service) token(u user, now time.Time) (string, error) {

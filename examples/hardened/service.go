@@ -17,6 +17,7 @@ import (
 	"github.com/gatehouse-go/gatehouse/audit/decision"
 	"github.com/gatehouse-go/gatehouse/auth"
 	"github.com/gatehouse-go/gatehouse/ratelimit"
+	"github.com/gatehouse-go/gatehouse/ratelimit/loginguard"
 	"github.com/gatehouse-go/gatehouse/rbac"
 	"github.com/gatehouse-go/gatehouse/sanitize"
 	"github.com/gatehouse-go/gatehouse/tlsredirect"
@@ -36,6 +37,11 @@ type config struct {
 
 	// Limits, in ratelimit's notation.
 	perAddress, perUser string
+
+	// counts is where guesses are counted, under the secret; nil: in this
+	// process.
+	counts ratelimit.Store
+	secret loginguard.Secret
 
 	// oidc is an issuer whose tokens are accepted beside the service's own.
 	oidc outside
@@ -61,8 +67,7 @@ type service struct {
 
 	perAddress, perUser *ratelimit.Limiter
 	logins              *ratelimit.Limiter // tries at /login from one address
-	guesses             *ratelimit.Limiter // wrong passwords for one account from one address
-	allGuesses          *ratelimit.Limiter // wrong passwords for one account from anywhere
+	guard               *loginguard.Guard  // wrong passwords
 
 	jwt    *auth.JWT
 	gate   *auth.Gate
@@ -126,8 +131,8 @@ func (s *service) makeEdge(cfg config) (err error) {
 
 // makeLimits: how often? By address, before anything is computed for a
 // stranger; by user, once it is known who asks; and for passwords, which cost a
-// lot to check and are worth guessing, by address, by account and address, and
-// by account.
+// lot to check and are worth guessing, tries by address, and wrong ones by
+// account and address, by address, and by account.
 func (s *service) makeLimits(cfg config) (err error) {
 	for _, l := range []struct {
 		limiter **ratelimit.Limiter
@@ -138,13 +143,13 @@ func (s *service) makeLimits(cfg config) (err error) {
 		{&s.perAddress, "address", cfg.perAddress, ratelimit.ByAddr()},
 		{&s.perUser, "user", cfg.perUser, ratelimit.ByPrincipal()},
 		{&s.logins, "logins", "60 per minute", ratelimit.ByAddr()},
-		{&s.guesses, "guesses", "5 per 15 minutes", byAccountAndAddr()},
-		{&s.allGuesses, "all-guesses", "100 per hour", byAccount},
 	} {
 		limiter, mistakes := ratelimit.New(ratelimit.Config{Name: l.name, Limits: []string{l.limit}, Key: l.key, Logger: s.log})
 		*l.limiter, err = limiter, errors.Join(err, mistakes)
 	}
-	return err
+	guard, mistakes := loginguard.New(loginguard.Config{Account: account, Store: cfg.counts, Secret: cfg.secret, Logger: s.log})
+	s.guard = guard
+	return errors.Join(err, mistakes)
 }
 
 // makeAccess: who is calling, and may they? Whoever holds a token that this
@@ -198,8 +203,8 @@ func (s *service) routes() chi.Router {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
 	r.With(rbac.Public("says whether the process can do its work")).Get("/readyz", s.ready)
-	// The limits on guesses need the account's name, which is in the body.
-	r.With(rbac.Public("who logs in has no token yet"), s.logins.Handler, validate.Body[credentials](s.input), s.guesses.Handler, s.allGuesses.Handler).
+	// The guard needs the account's name, which is in the body.
+	r.With(rbac.Public("who logs in has no token yet"), s.logins.Handler, validate.Body[credentials](s.input), s.guard.Handler).
 		Post("/login", s.login)
 	r.Group(func(r chi.Router) {
 		r.Use(s.gate.Handler, s.perUser.Handler)
