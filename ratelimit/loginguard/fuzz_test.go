@@ -18,6 +18,7 @@ func FuzzKeys(f *testing.F) {
 	four, six := []byte{192, 0, 2, 7}, netip.MustParseAddr("2001:db8::1").AsSlice()
 	f.Add("ann", four, "ANN ", four)
 	f.Add("ann", four, "ann192.0.2.7/32", four)
+	f.Add("a", four, "a1", []byte{92, 0, 2, 7}) // the same text, one after the other
 	f.Add("a", six, "a\x00", six)
 	f.Add("\xff", six, "\xfe", four)
 	f.Add("Straße", six, "STRASSE", six)

@@ -71,6 +71,9 @@ func (s *spy) Take(ctx context.Context, dst []ratelimit.Result, reqs []ratelimit
 			return dst, err
 		}
 	}
+	if ctx.Err() != nil { // as one would that is elsewhere
+		return dst, ctx.Err()
+	}
 	results, err = s.Store.Take(ctx, dst, reqs)
 	c.took = err == nil && results[len(dst)].OK
 	return results, err
@@ -467,7 +470,7 @@ func TestKnownPlaces(t *testing.T) {
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := mustNew(t, loginguard.Config{})
+		g := mustNew(t, loginguard.Config{Store: newSpy(t), Secret: secret})
 		cancelled := func(t *testing.T) {
 			t.Helper()
 			a, err := g.Begin(t.Context(), "ann", home)
@@ -520,6 +523,11 @@ func TestOneOutcome(t *testing.T) {
 		{"dropped", func(context.Context, *loginguard.Attempt) error { return nil }, 3},
 		{"cancel", func(ctx context.Context, a *loginguard.Attempt) error { return a.Cancel(ctx) }, 4},
 		{"succeed", func(ctx context.Context, a *loginguard.Attempt) error { return a.Succeed(ctx) }, 5},
+		{"succeed, and the client is gone", func(ctx context.Context, a *loginguard.Attempt) error {
+			ctx, leave := context.WithCancel(ctx)
+			leave()
+			return a.Succeed(ctx)
+		}, 5},
 		{"fail, then succeed", func(ctx context.Context, a *loginguard.Attempt) error { a.Fail(); return a.Succeed(ctx) }, 3},
 		{"fail, then cancel", func(ctx context.Context, a *loginguard.Attempt) error { a.Fail(); return a.Cancel(ctx) }, 3},
 		{"cancel twice", func(ctx context.Context, a *loginguard.Attempt) error {
@@ -539,7 +547,7 @@ func TestOneOutcome(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			g := mustNew(t, loginguard.Config{})
+			g := mustNew(t, loginguard.Config{Store: newSpy(t), Secret: secret})
 			guess(t, g, "ann", home) // there is something that could be given back wrongly
 			a, err := g.Begin(t.Context(), "ann", home)
 			if err != nil {
@@ -626,6 +634,8 @@ func TestStoreHangs(t *testing.T) {
 		if reason, _ := guess(t, g, "ann", home); reason != loginguard.ReasonStore || time.Since(start) > time.Second {
 			t.Errorf("after %v: %q, want the Store's refusal within a second", time.Since(start), reason)
 		}
+		// That a client is gone is no reason to count it elsewhere.
+		g = mustNew(t, loginguard.Config{Store: hanging{s}, Secret: secret, AllowLocalLimits: true})
 		gone, leave := context.WithTimeout(t.Context(), time.Millisecond)
 		defer leave()
 		_, err := g.Begin(gone, "ann", home)
@@ -926,11 +936,11 @@ func TestRefusals(t *testing.T) {
 		retry   bool
 		reason  string
 	}{
-		{"pair", limits, []string{"zoe", "zoe"}, "zoe", peer, 429, abnormal, true, "pair"},
-		{"address", limits, []string{"a", "b", "c"}, "zoe", peer, 429, abnormal, true, "address"},
-		{"account", limits, []string{"zoe", "zoe"}, "zoe", "[2001:db8::1]:1", 429, abnormal, true, "account"},
-		{"store", failing, nil, "zoe", peer, 503, "about:blank", true, "store"},
-		{"no address", limits, nil, "zoe", "@", 503, "about:blank", false, "no_address"},
+		{"pair", limits, []string{"zoe-adams", "zoe-adams"}, "zoe-adams", peer, 429, abnormal, true, "pair"},
+		{"address", limits, []string{"a", "b", "c"}, "zoe-adams", peer, 429, abnormal, true, "address"},
+		{"account", limits, []string{"zoe-adams", "zoe-adams"}, "zoe-adams", "[2001:db8::1]:1", 429, abnormal, true, "account"},
+		{"store", failing, nil, "zoe-adams", peer, 503, "about:blank", true, "store"},
+		{"no address", limits, nil, "zoe-adams", "@", 503, "about:blank", false, "no_address"},
 		{"no account", limits, nil, "", peer, 400, "about:blank", false, "no_account"},
 		{"blank account", limits, nil, " \t ", peer, 400, "about:blank", false, "no_account"},
 		{"an error", limits, nil, "error", peer, 503, "about:blank", false, "no_account"},
@@ -973,7 +983,7 @@ func TestRefusals(t *testing.T) {
 			if d.Layer != "loginguard" || d.Effect != decision.Deny || d.Reason != tt.reason || d.Status != tt.status {
 				t.Errorf("the trail has %+v", d)
 			}
-			if text := fmt.Sprintf("%+v %v %v %+v", d, w.Body, w.Header(), decided); strings.Contains(text, "canary") || strings.Contains(text, "zoe") {
+			if text := fmt.Sprintf("%+v %v %v %+v", d, w.Body, w.Header(), decided); strings.Contains(text, "canary") || strings.Contains(text, "zoe-adams") {
 				t.Errorf("a name or a foreign text got out: %s", text)
 			}
 		})

@@ -14,13 +14,18 @@ import (
 	"unicode"
 
 	"github.com/gatehouse-go/gatehouse/audit/decision"
+	"github.com/gatehouse-go/gatehouse/ratelimit"
 	"github.com/gatehouse-go/gatehouse/ratelimit/loginguard"
 )
 
 // keysOf returns the keys under which a guess is counted, by policy.
 func keysOf(tb testing.TB, cfg loginguard.Config, account string, addr netip.Addr) map[string]string {
 	tb.Helper()
-	s := newSpy(tb)
+	few, err := ratelimit.NewMemory(ratelimit.MemoryConfig{MaxKeys: 8})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s := &spy{Store: few}
 	cfg.Store = s
 	a, err := mustNew(tb, cfg).Begin(context.Background(), account, addr)
 	if err != nil {
