@@ -56,10 +56,10 @@ func (a *Attempt) settle(ctx context.Context, status int) {
 	switch {
 	case status >= 200 && status < 400:
 		_ = a.Succeed(ctx) // reported
-	case status < 200, status == http.StatusUnauthorized, status == http.StatusForbidden:
-		a.Fail()
-	default:
+	case status >= 500, status == http.StatusTooManyRequests:
 		_ = a.Cancel(ctx)
+	default:
+		a.Fail()
 	}
 }
 

@@ -257,8 +257,9 @@ func (g *Guard) begin(ctx context.Context, account string, addr netip.Addr) (*At
 // status what came of it:
 //
 //   - 2xx and 3xx: it was right.
-//   - 401 and 403: it was wrong.
-//   - Any other 4xx, and 5xx: it was not checked, and does not count.
+//   - 5xx and 429: it was not checked, and does not count.
+//   - Any other 4xx: it was wrong. That is 401 or 403, but OAuth's token
+//     endpoint says 400, and some forms 422.
 //   - No status, a hijacked connection, a panic: it counts as wrong.
 //
 // A handler whose statuses mean something else, such as one that answers a
