@@ -45,28 +45,43 @@ func redisAddr(t *testing.T) string {
 		}
 		t.Skip(left)
 	}
-	for range 3 { // somebody may take the port in between
-		if addr, ok := startRedis(t, binary); ok {
-			return addr
-		}
-	}
-	t.Fatal("redis-server does not start")
-	return ""
+	addr, stop := startRedis(t, binary)
+	t.Cleanup(stop)
+	return addr
 }
 
-func startRedis(t *testing.T, binary string) (string, bool) {
+// startRedis starts a server on a port that is free.
+func startRedis(t *testing.T, binary string, args ...string) (addr string, stop func()) {
+	t.Helper()
+	for range 3 { // somebody may take the port in between
+		addr = freeAddr(t)
+		if stop = startRedisAt(t, binary, addr, args...); stop != nil {
+			return addr, stop
+		}
+	}
+	t.Fatal(binary + " does not start")
+	return "", nil
+}
+
+func freeAddr(t *testing.T) string {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return l.Addr().String()
+}
+
+// startRedisAt returns no stop if the server does not come up.
+func startRedisAt(t *testing.T, binary, addr string, args ...string) (stop func()) {
+	t.Helper()
 	_, port, _ := strings.Cut(addr, ":")
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, binary, "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", t.TempDir())
+	args = append(args, "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", t.TempDir())
+	cmd := exec.CommandContext(ctx, binary, args...)
 	if err := cmd.Start(); err != nil {
 		cancel()
 		t.Fatal(err)
@@ -76,13 +91,12 @@ func startRedis(t *testing.T, binary string) (string, bool) {
 		defer close(ended)
 		_ = cmd.Wait() // killed
 	}()
-	stop := func() { cancel(); <-ended }
+	stop = func() { cancel(); <-ended }
 	rdb := redis.NewClient(&redis.Options{Addr: addr})
 	defer func() { _ = rdb.Close() }()
 	for range 200 {
 		if rdb.Ping(t.Context()).Err() == nil {
-			t.Cleanup(stop)
-			return addr, true
+			return stop
 		}
 		select {
 		case <-ended:
@@ -92,7 +106,7 @@ func startRedis(t *testing.T, binary string) (string, bool) {
 		break
 	}
 	stop()
-	return "", false
+	return nil
 }
 
 // newRedis returns a client and a prefix that is nobody else's.
