@@ -966,6 +966,11 @@ func TestMistakes(t *testing.T) {
 		{outside("-oidc-roles", "realm_access..roles"), "RolesClaim"},
 		{outside("-oidc-ca", "/nonexistent/ca.pem"), "-oidc-ca"},
 		{outside("-oidc-ca", empty), "-oidc-ca: no certificate"},
+		{[]string{"-redis", "127.0.0.1:1"}, "belong together"},
+		{newLoginSecret(t), "belong together"},
+		{[]string{"-redis", "127.0.0.1:1", "-login-secret", "/nonexistent/secret"}, "/nonexistent/secret"},
+		{append(loginSecret(t, "!"), "-redis", "127.0.0.1:1"), "not base64"},
+		{append(loginSecret(t, "c2hvcnQ="), "-redis", "127.0.0.1:1"), "Secret has 5 bytes"},
 	} {
 		args := append([]string{"-https", "127.0.0.1:0", "-http", "127.0.0.1:0"}, tt.args...)
 		var out, errout bytes.Buffer

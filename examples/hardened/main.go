@@ -14,6 +14,11 @@
 //
 //	go run -C examples ./hardened -oidc-issuer https://id.example.com/realms/shop \
 //		-oidc-audience orders -oidc-roles realm_access.roles
+//
+// Several instances keep one count of requests and guesses in a Redis (redis.go):
+//
+//	head -c 32 /dev/urandom | base64 > login-secret
+//	go run -C examples ./hardened -redis 127.0.0.1:6379 -login-secret login-secret
 package main
 
 import (
@@ -56,6 +61,8 @@ func run(ctx context.Context, args []string, out, errout io.Writer, more func(*s
 	perUser := flags.String("per-user", "120 per minute", "requests of one user")
 	var oidc outside
 	oidc.register(flags)
+	var together shared
+	together.register(flags)
 	verbose := flags.Bool("v", false, "log each refusal, and the trail too")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -82,9 +89,14 @@ func run(ctx context.Context, args []string, out, errout io.Writer, more func(*s
 	}
 	log := slog.New(slog.NewTextHandler(errout, &slog.HandlerOptions{Level: level}))
 	port := local.Port(https)
+	counts, secret, closeRedis, err := together.open()
+	if err != nil {
+		return errors.Join(err, https.Close(), plain.Close())
+	}
+	defer func() { err = errors.Join(err, closeRedis()) }()
 	s, err := newService(ctx, config{
 		database: *database, httpsPort: port, trail: out, log: log,
-		perAddress: *perAddress, perUser: *perUser, oidc: oidc, verbose: *verbose,
+		perAddress: *perAddress, perUser: *perUser, counts: counts, secret: secret, oidc: oidc, verbose: *verbose,
 		more: more,
 	})
 	if err != nil {

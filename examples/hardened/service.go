@@ -38,8 +38,9 @@ type config struct {
 	// Limits, in ratelimit's notation.
 	perAddress, perUser string
 
-	// counts is where guesses are counted, under the secret; nil: in this
-	// process.
+	// counts is where requests and guesses are counted, the names of accounts
+	// hidden by the secret; nil: in this process. When it fails, requests are
+	// counted in this process, and nobody logs in.
 	counts ratelimit.Store
 	secret loginguard.Secret
 
@@ -144,7 +145,7 @@ func (s *service) makeLimits(cfg config) (err error) {
 		{&s.perUser, "user", cfg.perUser, ratelimit.ByPrincipal()},
 		{&s.logins, "logins", "60 per minute", ratelimit.ByAddr()},
 	} {
-		limiter, mistakes := ratelimit.New(ratelimit.Config{Name: l.name, Limits: []string{l.limit}, Key: l.key, Logger: s.log})
+		limiter, mistakes := ratelimit.New(ratelimit.Config{Name: l.name, Limits: []string{l.limit}, Key: l.key, Store: cfg.counts, Logger: s.log})
 		*l.limiter, err = limiter, errors.Join(err, mistakes)
 	}
 	guard, mistakes := loginguard.New(loginguard.Config{Account: account, Store: cfg.counts, Secret: cfg.secret, Logger: s.log})
