@@ -79,15 +79,18 @@ func TestPlan(t *testing.T) {
 	}
 	// Ever new plans are no way to make memory grow, nor past a limit.
 	n := 0
-	ever := mustNew(t, ratelimit.Config{
+	forever := mustNew(t, ratelimit.Config{
 		Limits: []string{"1-H"}, Key: func(*http.Request) (string, error) { return "all", nil },
 		Plan: func(*http.Request) []ratelimit.Policy {
 			n++
 			return []ratelimit.Policy{{Name: "p", Limit: 2 + int64(n%2), Period: time.Hour, Burst: 2}, {Name: "q" + strconv.Itoa(n/4), Limit: 2, Period: time.Hour}}
 		},
-	}).Handler(ok)
-	if got := statuses(ever, 2000, func() *http.Request { return from("192.0.2.1:1") }); slices.Index(got, 429) != 2 || slices.Contains(got[2:], 204) {
+	})
+	if got := statuses(forever.Handler(ok), 2000, func() *http.Request { return from("192.0.2.1:1") }); slices.Index(got, 429) != 2 || slices.Contains(got[2:], 204) {
 		t.Errorf("ever new plans: statuses = %v…, want 204 twice and then 429", got[:5])
+	}
+	if n := ratelimit.Plans(forever); n > 256 {
+		t.Errorf("%d plans are remembered, want at most 256", n)
 	}
 	if d := seen.last(t); d.Reason != ratelimit.ReasonMisuse || !strings.Contains(d.Detail, "Limit is 0") || !strings.Contains(d.Detail, "Period is 0s") {
 		t.Errorf("decision = %+v, want misuse with both faults", d)
@@ -171,7 +174,7 @@ func TestExempt(t *testing.T) {
 func TestCountIf(t *testing.T) {
 	t.Parallel()
 	failures := func(status int) bool { return status == http.StatusUnauthorized || status >= 500 }
-	answer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	answer := func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/panic":
 			panic(http.ErrAbortHandler)
@@ -183,18 +186,29 @@ func TestCountIf(t *testing.T) {
 			code, _ := strconv.Atoi(r.URL.Path[1:])
 			w.WriteHeader(code)
 		}
-	})
+	}
 	for path, counts := range map[string]bool{"/401": true, "/503": true, "/panic": true, "/204": false, "/404": false, "/nothing": false, "/late": false} {
-		for name, store := range map[string]ratelimit.Store{"in process": nil, "Memory": mustMemory(t), "Store": storeFunc(mustMemory(t).Take)} {
+		shared := mustMemory(t)
+		for name, store := range map[string]ratelimit.Store{"in process": nil, "Memory": mustMemory(t), "Store": storeFunc(
+			func(ctx context.Context, dst []ratelimit.Result, reqs []ratelimit.Request) ([]ratelimit.Result, error) {
+				if ctx.Err() != nil {
+					return dst, ctx.Err()
+				}
+				return shared.Take(ctx, dst, reqs)
+			})} {
 			l := mustNew(t, ratelimit.Config{Name: "a", Limits: []string{"3-H"}, CountIf: failures, Store: store})
-			h := l.Handler(answer)
+			var hangUp context.CancelFunc
+			h := l.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				hangUp()
+				answer(w, r)
+			}))
 			for range 5 {
 				func() {
 					defer func() { _ = recover() }()
 					r := httptest.NewRequest(http.MethodPost, path, nil)
 					r.RemoteAddr = "192.0.2.1:1"
-					ctx, cancel := context.WithCancel(r.Context())
-					defer cancel()
+					var ctx context.Context
+					ctx, hangUp = context.WithCancel(r.Context())
 					serve(h, r.WithContext(ctx))
 				}()
 			}
@@ -206,6 +220,26 @@ func TestCountIf(t *testing.T) {
 				t.Errorf("%s %s: %d left of 3 after 5, want %d", name, path, res.Remaining, want)
 			}
 		}
+	}
+
+	// What became of a connection that was taken over is unknown.
+	l := mustNew(t, ratelimit.Config{Limits: []string{"3-H"}, CountIf: func(int) bool { return false }, Key: func(*http.Request) (string, error) { return "all", nil }})
+	server := httptest.NewServer(l.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			err = conn.Close()
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})))
+	if resp, err := server.Client().Get(server.URL); err == nil {
+		_ = resp.Body.Close()
+		t.Error("a connection that was taken over answered")
+	}
+	server.Close()
+	if res := take(t, l, "all", 0); res.Remaining != 2 {
+		t.Errorf("%d left of 3 after a connection was taken over, want 2", res.Remaining)
 	}
 
 	var inside, most atomic.Int32

@@ -106,6 +106,47 @@ func TestExactPoliciesForgetTheOldest(t *testing.T) {
 	}
 }
 
+// Requests that run at once may be counted out of order.
+func TestExactPoliciesKeepTheOrder(t *testing.T) {
+	t.Parallel()
+	m := ratelimit.NewClocked(8, ratelimit.Policy{Limit: 2, Period: 10 * time.Second, Exact: true})
+	m.TakeAt(10*time.Second, "k", 1)
+	m.TakeAt(5*time.Second, "k", 1) // late
+	for at, want := range map[time.Duration]bool{15*time.Second + 1: false, 20*time.Second - 1: false} {
+		if _, ok, _ := m.TakeAt(at, "k", 2); ok != want {
+			t.Errorf("2 at %v: admitted = %t, want %t", at, ok, want)
+		}
+	}
+}
+
+// The memory of exact policies is bounded, whatever their Limit, and what one
+// limit or client left in it is nothing to another.
+func TestTheMemoryOfExactPolicies(t *testing.T) {
+	t.Parallel()
+	for limit, want := range map[int64]int{1: 1 << 17, 5: 1 << 17, 100: 1 << 13} {
+		m := ratelimit.NewClocked(0, ratelimit.Policy{Limit: limit, Period: time.Second, Exact: true})
+		m.TakeAt(0, "k", 1)
+		if rows, bytes := m.ExactRows(limit); rows != want || bytes > 20<<20 {
+			t.Errorf("Limit %d: room for %d in %d bytes, want %d in at most 20 MiB", limit, rows, bytes, want)
+		}
+	}
+	small, large := ratelimit.Policy{Name: "n", Limit: 5, Period: time.Second, Exact: true}, ratelimit.Policy{Name: "n", Limit: 8, Period: time.Second, Exact: true}
+	m := ratelimit.NewClocked(8, large)
+	m.TakeAt(0, "k", 8)
+	m.TakeAt(0, "k", -8)
+	m.With(small).TakeAt(0, "k", 5)
+	if res, _, _ := m.TakeAt(0, "k", 0); res[0].Remaining != 3 {
+		t.Errorf("%d left of 8 after 5, want 3", res[0].Remaining)
+	}
+	for i := range 100 { // all of them in 8 rows
+		m.TakeAt(time.Duration(i)*time.Microsecond, string(rune('a'+i)), 8)
+	}
+	m.TakeAt(time.Millisecond, "fresh", 1)
+	if res, _, _ := m.TakeAt(time.Millisecond, "fresh", 0); res[0].Remaining != 7 {
+		t.Errorf("%d left of 8 after 1 in another's place, want 7", res[0].Remaining)
+	}
+}
+
 // A GCRA policy and an exact one take together or not at all.
 func TestExactBesideOthers(t *testing.T) {
 	t.Parallel()
@@ -178,9 +219,16 @@ func TestGivingBackUndoesTheWait(t *testing.T) {
 	if res, ok, _ := m.TakeAt(0, "k", 1); !ok || res[0].RetryAfter > time.Minute+time.Microsecond {
 		t.Errorf("after giving back: admitted = %t and then %v, want true and 1m", ok, res[0].RetryAfter)
 	}
-	for range 6 {
-		res, _, _ := m.TakeAt(0, "k", 0)
-		m.TakeAt(res[0].RetryAfter, "k", 1)
+	var now time.Duration
+	for range 6 { // longer and longer
+		res, _, _ := m.TakeAt(now, "k", 0)
+		now += res[0].RetryAfter
+		m.TakeAt(now, "k", 1)
+	}
+	before, _, _ := m.TakeAt(now, "k", 0)
+	m.TakeAt(now, "k", -1)
+	if res, ok, _ := m.TakeAt(now, "k", 1); !ok || res[0].RetryAfter < before[0].RetryAfter || res[0].RetryAfter > before[0].RetryAfter+time.Microsecond {
+		t.Errorf("after giving back what began a wait of %v: admitted = %t and then %v, want true and as before", before[0].RetryAfter, ok, res[0].RetryAfter)
 	}
 	m.TakeAt(0, "k", -2)
 	fresh := ratelimit.NewClocked(8, p)

@@ -17,16 +17,7 @@ func NewClocked(maxKeys int, policies ...Policy) Clocked {
 	if err != nil {
 		panic(err)
 	}
-	c := Clocked{Memory: m}
-	for i, p := range policies {
-		complete, errs := p.complete()
-		if len(errs) > 0 {
-			panic(errs[0])
-		}
-		policies[i] = complete
-		c.quotas = append(c.quotas, complete.quota(m.salt(complete.Name)))
-	}
-	return c
+	return Clocked{Memory: m}.With(policies...)
 }
 
 // Rows returns how many counters there is room for.
@@ -41,3 +32,26 @@ func (c Clocked) TakeAt(now time.Duration, key string, cost int64) (results []Re
 	}
 	return results, ok, crowded
 }
+
+// With is the same Memory, asked about other policies.
+func (c Clocked) With(policies ...Policy) Clocked {
+	c.quotas = nil
+	for _, p := range policies {
+		complete, err := p.Complete()
+		if err != nil {
+			panic(err)
+		}
+		c.quotas = append(c.quotas, complete.quota(c.salt(complete.Name)))
+	}
+	return c
+}
+
+// ExactRows returns how many counters of an exact policy there is room for, and
+// the bytes that they take.
+func (c Clocked) ExactRows(limit int64) (rows, bytes int) {
+	s := c.shelf(&quota{exact: true, burst: limit})
+	return len(s.words) / s.width, 8 * len(s.words)
+}
+
+// Plans returns how many plans of requests l remembers.
+func Plans(l *Limiter) int { return len(*l.plans.known.Load()) }

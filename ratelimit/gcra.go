@@ -119,7 +119,7 @@ func (q *quota) write(row []int64, s *state, cost, now int64) {
 				times[i] = now
 			}
 		}
-		clear(times[s.young:])
+		clear(row[rowHead+s.young:]) // also what another client or limit left
 		if row[rowEnd] = 0; s.young > 0 {
 			row[rowEnd] = times[0] + q.period
 		}

@@ -200,8 +200,8 @@ func (m *Memory) mark(client uint64, end, now int64) {
 	defer l.Unlock()
 	var victim []int64
 	if p.row, victim = m.levels.find(p.set, p.hash); p.row == nil {
-		if victim[rowEnd] > now || end <= now {
-			return // what is worth less than a count
+		if victim[rowEnd] > now {
+			return // a mark is worth less than a count
 		}
 		p.row = victim
 		p.row[rowHash] = p.hash
@@ -356,7 +356,6 @@ func (p *place) commit(q *quota, now, cost int64) (forgot bool) {
 func (p *place) claim(now int64) (forgot bool) {
 	_, p.row = p.shelf.find(p.set, p.hash)
 	forgot = p.row[rowEnd] > now
-	clear(p.row)
 	p.row[rowHash] = p.hash
 	return forgot
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -50,7 +51,7 @@ func TestRefusedClientsAreNotAskedFor(t *testing.T) {
 				alone := mustNew(t, ratelimit.Config{Name: "a", Policies: []ratelimit.Policy{p, {Name: "b", Limit: 100, Period: time.Hour}}})
 				check := func(step string) ratelimit.Result {
 					got, want := take(t, l, "k", 1), take(t, alone, "k", 1)
-					if got.OK != want.OK || got.Remaining != want.Remaining || got.RetryAfter < want.RetryAfter {
+					if got.OK != want.OK || got.Remaining != want.Remaining || got.RetryAfter < want.RetryAfter || got.RetryAfter > want.RetryAfter+time.Microsecond {
 						t.Errorf("%s: %+v, want %+v", step, got, want)
 					}
 					return got
@@ -141,6 +142,82 @@ func TestTheMirrorIsWarm(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A refusal of much is none of little.
+func TestWhatWasTooMuchMayBeEnough(t *testing.T) {
+	t.Parallel()
+	store := &counted{Store: mustMemory(t)}
+	l := mustNew(t, ratelimit.Config{Name: "a", Limits: []string{"5-D"}, Store: store})
+	for i, tt := range []struct {
+		cost, left, calls int64
+		ok                bool
+	}{
+		{3, 2, 1, true}, {3, 2, 1, false}, {3, 2, 0, false}, {2, 0, 1, true}, {1, 0, 0, false}, {-1, 1, 1, true}, {1, 0, 1, true},
+	} {
+		store.calls.Store(0)
+		if res := take(t, l, "k", tt.cost); res.OK != tt.ok || res.Remaining != tt.left || store.calls.Load() != tt.calls {
+			t.Errorf("%d: Take(%d) = %+v after %d calls, want OK %t, %d left, after %d", i, tt.cost, res, store.calls.Load(), tt.ok, tt.left, tt.calls)
+		}
+	}
+}
+
+// What was counted without the Store is not forgotten when it comes back for a
+// moment, knowing less.
+func TestTheMirrorForgetsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &counted{Store: mustMemory(t)}
+		l := mustNew(t, ratelimit.Config{Name: "a", Limits: []string{"4-D"}, Store: store})
+		take(t, l, "k", 1)
+		store.fail.Store(true)
+		take(t, l, "k", 1)
+		take(t, l, "k", 1)
+		store.fail.Store(false)
+		take(t, l, "k", 1) // it knows of 2
+		store.fail.Store(true)
+		if res := take(t, l, "k", 1); !res.OK || res.Remaining != 0 {
+			t.Errorf("the fourth: %+v, want OK and nothing left", res)
+		}
+		if res := take(t, l, "k", 1); res.OK {
+			t.Errorf("the fifth: %+v, want it refused", res)
+		}
+	})
+}
+
+// Where there is no room for the mark of a client that was refused, no client's
+// count gives way to it.
+func TestMarksTakeNobodysPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &counted{Store: mustMemory(t)}
+		l := mustNew(t, ratelimit.Config{Name: "a", Limits: []string{"1-D"}, Store: store, MaxKeys: 8})
+		for i := range 8 {
+			take(t, l, strconv.Itoa(i), 1)
+		}
+		for i := range 8 {
+			take(t, l, strconv.Itoa(i), 1)
+		}
+		store.fail.Store(true)
+		for i := range 8 {
+			if res := take(t, l, strconv.Itoa(i), 1); res.OK {
+				t.Errorf("client %d without the Store: %+v, want it refused", i, res)
+			}
+		}
+	})
+}
+
+// The breaker counts failures in a row.
+func TestFailuresNowAndThen(t *testing.T) {
+	t.Parallel()
+	store := &counted{Store: mustMemory(t)}
+	l := mustNew(t, ratelimit.Config{Name: "a", Limits: []string{"100-D"}, Store: store})
+	for i := range 20 {
+		store.fail.Store(i%3 != 0)
+		if take(t, l, "k", 1); store.calls.Load() != int64(i+1) {
+			t.Fatalf("after %d requests the Store was asked %d times", i+1, store.calls.Load())
+		}
 	}
 }
 

@@ -248,7 +248,6 @@ func New(cfg Config) (*Limiter, error) {
 	own, shared := cfg.Store.(*Memory)
 	if v := reflect.ValueOf(cfg.Store); cfg.Store != nil && v.Kind() == reflect.Pointer && v.IsNil() || shared && own != nil && own.start.IsZero() {
 		bad("Store is a nil or zero %T, want one that its constructor made", cfg.Store)
-		shared = false
 	}
 	plain, isPlain := cfg.Store.(*limiterStore)
 	if isPlain && plain != nil {

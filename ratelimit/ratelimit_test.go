@@ -98,6 +98,22 @@ func TestNewReportsEveryMistake(t *testing.T) {
 		{"a store and no name", ratelimit.Config{Limits: []string{"5-M"}, Store: &sharedStore{}}, []string{"Name is empty, want a name for this limiter's counters"}},
 		{"no store in FromLimiter", ratelimit.Config{Limits: []string{"5-M"}, Name: "a", Store: ratelimit.FromLimiter(nil)}, []string{"FromLimiter(nil)"}},
 		{"a burst in FromLimiter", ratelimit.Config{Policies: []ratelimit.Policy{{Limit: 5, Period: time.Minute, Burst: 2}}, Name: "a", Store: ratelimit.FromLimiter(ululeMemory())}, []string{`Policies has "minute" with a Burst`}},
+		{"an exact one in FromLimiter", ratelimit.Config{Policies: []ratelimit.Policy{{Limit: 5, Period: time.Minute, Exact: true}}, Name: "a", Store: ratelimit.FromLimiter(ululeMemory())}, []string{`Policies has "minute" with a Burst, Exact`}},
+		{"exact", ratelimit.Config{Policies: []ratelimit.Policy{{Limit: 101, Period: time.Minute, Burst: 2, Exact: true, Backoff: time.Hour}}}, []string{
+			"Policies[0].Limit is 101, want at most 100 with Exact", "Policies[0].Burst is 2, want 0 with Exact", "Policies[0].Backoff is 1h0m0s, want 0 with Exact",
+		}},
+		{"a wait that is none", ratelimit.Config{Policies: []ratelimit.Policy{{Limit: 5, Period: 15 * time.Minute, Backoff: time.Minute}, {Name: "b", Limit: 1, Period: time.Second, Backoff: -1}}}, []string{
+			"Policies[0].Backoff is 1m0s, want 3m0s, which is Period/Limit, to 366 days", "Policies[1].Backoff is -1ns",
+		}},
+		{"a cost above the burst", ratelimit.Config{Limits: []string{"5-M"}, MaxCost: 6, Cost: func(*http.Request) int64 { return 1 }}, []string{`have "minute", which never admits MaxCost, 6`}},
+		{"a cost without an end", ratelimit.Config{Limits: []string{"5-M"}, Cost: func(*http.Request) int64 { return 1 }}, []string{"MaxCost is 0, want the highest Cost"}},
+		{"the end of no cost", ratelimit.Config{Limits: []string{"5-M"}, MaxCost: 1}, []string{"MaxCost is 1 without a Cost"}},
+		{"headers that are hidden and not", ratelimit.Config{Limits: []string{"5-M"}, HideHeaders: true, LegacyHeaders: true}, []string{"LegacyHeaders is set, want it unset"}},
+		{"a dry run that tells", ratelimit.Config{Limits: []string{"5-M"}, DryRun: true, LegacyHeaders: true}, []string{"LegacyHeaders is set, want it unset"}},
+		{"a nil Memory", ratelimit.Config{Limits: []string{"5-M"}, Name: "a", Store: (*ratelimit.Memory)(nil)}, []string{"Store is a nil or zero *ratelimit.Memory"}},
+		{"a zero Memory", ratelimit.Config{Limits: []string{"5-M"}, Name: "a", Store: new(ratelimit.Memory)}, []string{"Store is a nil or zero *ratelimit.Memory"}},
+		{"a nil Store", ratelimit.Config{Limits: []string{"5-M"}, Name: "a", Store: (*sharedStore)(nil)}, []string{"Store is a nil or zero *ratelimit_test.sharedStore"}},
+		{"two sizes of a Memory", ratelimit.Config{Limits: []string{"5-M"}, Name: "a", Store: mustMemory(t), MaxKeys: 8}, []string{"MaxKeys is 8, want 0 with a Memory as the Store"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

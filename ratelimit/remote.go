@@ -15,6 +15,9 @@ const refusedFor = int64(time.Second)
 // its counters.
 const refused = 0x9e3779b97f4a7c15
 
+// longestWait is the longest that a client of any policy has to wait.
+const longestWait = maxSpan + maxPeriod
+
 var errBroken error = report.Cause("the Store failed before and is not asked")
 
 // ask lets the Store decide, or the mirror of what it said. If the Store fails,
@@ -22,7 +25,7 @@ var errBroken error = report.Cause("the Store failed before and is not asked")
 func (l *Limiter) ask(ctx context.Context, dst []Result, p *plan, who client, cost int64) (results []Result, how course, refusal *Error) {
 	now := l.memory.now()
 	mark := mix(who.hash ^ refused)
-	if cost >= 0 && l.memory.marked(mark, now) {
+	if l.memory.marked(mark, now) {
 		// Levels only fall until somebody takes, so this is what it would say.
 		results = l.memory.weigh(now, dst, who.hash, p.quotas, cost)
 		if !results[tightest(results)].OK {
@@ -35,13 +38,12 @@ func (l *Limiter) ask(ctx context.Context, dst []Result, p *plan, who client, co
 		dst = append(dst, results...)
 		for i := range dst {
 			r := &dst[i]
-			r.Remaining, r.RetryAfter, r.ResetAfter = max(0, r.Remaining), max(0, r.RetryAfter), max(0, r.ResetAfter)
+			r.Remaining = max(0, r.Remaining)
+			r.RetryAfter, r.ResetAfter = min(max(0, r.RetryAfter), longestWait), min(max(0, r.ResetAfter), longestWait)
 		}
 		l.memory.mirror(now, who.hash, p.quotas, dst, cost <= 0)
-		switch t := &dst[tightest(dst)]; {
-		case cost < 0:
-			l.memory.mark(mark, 0, now)
-		case !t.OK && !l.plainStore: // when a window ends the mirror does not know
+		// When a window of a plain store ends the mirror does not know.
+		if t := &dst[tightest(dst)]; !t.OK && !l.plainStore {
 			l.memory.mark(mark, now+min(int64(t.RetryAfter), refusedFor), now)
 		}
 		return dst, how, nil
