@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -50,6 +51,8 @@ func TestPlan(t *testing.T) {
 				return gold
 			case "exact":
 				return []ratelimit.Policy{{Name: "few", Limit: 2, Period: time.Hour, Exact: true}}
+			case "doubled":
+				return []ratelimit.Policy{{Name: "a", Limit: 1, Period: time.Hour}, {Name: "a", Limit: 2, Period: time.Hour}}
 			case "broken":
 				return []ratelimit.Policy{{Name: "a", Limit: 0, Period: time.Hour}, {Name: "b", Limit: 1}}
 			}
@@ -63,6 +66,7 @@ func TestPlan(t *testing.T) {
 		{"rich", `"api-gold";q=4;w=3600`, []int{204, 204, 204, 204, 429}},
 		{"poor", `"api-hour";q=1;w=3600`, []int{204, 429, 429, 429, 429}},
 		{"exact", `"api-few";q=2;w=3600`, []int{204, 204, 429, 429, 429}},
+		{"doubled", "", []int{503, 503, 503, 503, 503}},
 		{"broken", "", []int{503, 503, 503, 503, 503}},
 	} {
 		got := make([]int, 0, 5)
@@ -77,6 +81,16 @@ func TestPlan(t *testing.T) {
 			t.Errorf("%s: statuses = %v, want %v", tt.subject, got, tt.want)
 		}
 	}
+	plain := mustNew(t, ratelimit.Config{
+		Limits: []string{"1-H"}, Name: "a", Store: ratelimit.FromLimiter(ululeMemory()),
+		Plan: func(*http.Request) []ratelimit.Policy {
+			return []ratelimit.Policy{{Name: "a", Limit: 2, Period: time.Hour, Burst: 1}}
+		},
+	}).Handler(ok)
+	if got := serve(plain, from("192.0.2.1:1")).Code; got != http.StatusServiceUnavailable {
+		t.Errorf("a plan that the Store cannot count: status = %d, want 503", got)
+	}
+
 	// Ever new plans are no way to make memory grow, nor past a limit.
 	n := 0
 	forever := mustNew(t, ratelimit.Config{
@@ -330,6 +344,30 @@ func TestHeaders(t *testing.T) {
 					}
 				}
 			}
+		}
+	})
+}
+
+// Clients that have as much left share the text of a field, and no others do.
+func TestFieldsTellWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := mustNew(t, ratelimit.Config{Limits: []string{"100000 per second"}}).Handler(ok)
+		for i := range 300 {
+			want := fmt.Sprintf(`"second";r=%d;t=1`, 99999-i)
+			if got := serve(h, from("192.0.2.1:1")).Header().Get("RateLimit"); got != want {
+				t.Fatalf("request %d: RateLimit = %s, want %s", i, got, want)
+			}
+		}
+		h = mustNew(t, ratelimit.Config{Limits: []string{"1-D"}}).Handler(ok)
+		serve(h, from("192.0.2.1:1"))
+		for i := range 300 {
+			w := serve(h, from("192.0.2.1:1"))
+			left := strconv.Itoa(86400 - i)
+			if got := w.Header().Get("RateLimit"); got != `"day";r=0;t=`+left || w.Header().Get("Retry-After") != left {
+				t.Fatalf("after %d s: RateLimit = %s, Retry-After = %s, want %s s", i, got, w.Header().Get("Retry-After"), left)
+			}
+			time.Sleep(time.Second)
 		}
 	})
 }

@@ -238,6 +238,22 @@ func TestGivingBackUndoesTheWait(t *testing.T) {
 	}
 }
 
+func TestGivingBackDoesNotProlongTheMemory(t *testing.T) {
+	t.Parallel()
+	m := ratelimit.NewClocked(8, ratelimit.Policy{Limit: 1, Period: time.Minute, Backoff: time.Hour})
+	m.TakeAt(0, "j", 1)
+	m.TakeAt(time.Minute, "j", 1)
+	m.TakeAt(4*time.Minute, "j", 1) // k = 2, 4 min
+	quiet := 8 * time.Minute
+	for now := quiet; now < quiet+2*time.Hour; now += 10 * time.Minute {
+		m.With(ratelimit.Policy{Name: "minute", Limit: 2, Period: 2 * time.Minute, Backoff: time.Hour}).TakeAt(now, "j", -1)
+	}
+	m.TakeAt(quiet+2*time.Hour, "j", 1)
+	if res, _, _ := m.TakeAt(quiet+2*time.Hour, "j", 0); res[0].RetryAfter > time.Minute+time.Microsecond {
+		t.Errorf("RetryAfter = %v two hours later, want 1m", res[0].RetryAfter)
+	}
+}
+
 // Whatever was taken and given back, an admission with it is one without it.
 func TestGivingBackNeverGivesMoreThanWasTaken(t *testing.T) {
 	t.Parallel()

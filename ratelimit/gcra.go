@@ -125,6 +125,9 @@ func (q *quota) write(row []int64, s *state, cost, now int64) {
 		}
 	case q.backoff != 0 && (s.level > 0 || s.waits > 0):
 		end := now + s.level + q.backoff
+		if cost < 0 { // what is remembered is not remembered for longer
+			end = min(end, row[rowEnd]&^waitMask)
+		}
 		row[rowEnd] = (end+waitMask)&^waitMask | s.waits
 	default:
 		row[rowEnd] = now + s.level

@@ -28,7 +28,8 @@ type Store interface {
 	// does not rise above the span. After a request that leaves less than one
 	// unit below the span, a Policy with a Backoff raises the level to
 	// span - unit + min(unit<<k, Backoff), where k is how often that happened
-	// since the level had been 0 for as long as Backoff. An Exact Policy keeps
+	// since the level had been 0 for as long as Backoff. Giving back what began
+	// such a wait ends it, and it does not count. An Exact Policy keeps
 	// the times at which requests fitted, of which at most Limit are younger
 	// than Period; giving back forgets the oldest of these.
 	//
