@@ -10,9 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,6 +20,7 @@ import (
 
 	"github.com/gatehouse-go/gatehouse/auth"
 	"github.com/gatehouse-go/gatehouse/auth/principal"
+	"github.com/gatehouse-go/gatehouse/examples/internal/trial"
 )
 
 // redisDo is what stores of this library take, as go-redis has it.
@@ -30,89 +28,10 @@ func redisDo(rdb *redis.Client) func(ctx context.Context, args ...any) (any, err
 	return func(ctx context.Context, args ...any) (any, error) { return rdb.Do(ctx, args...).Result() }
 }
 
-// redisAddr is the address of a Redis: the one that REDIS_ADDR names, or one
-// that ends with the test.
-func redisAddr(t *testing.T) string {
-	t.Helper()
-	if addr := os.Getenv("REDIS_ADDR"); addr != "" {
-		return addr
-	}
-	binary, err := exec.LookPath("redis-server")
-	if err != nil {
-		const left = "neither REDIS_ADDR nor a redis-server: not tested is what a real Redis makes of the stores' commands"
-		if os.Getenv("CI") == "true" {
-			t.Fatal(left)
-		}
-		t.Skip(left)
-	}
-	addr, stop := startRedis(t, binary)
-	t.Cleanup(stop)
-	return addr
-}
-
-// startRedis starts a server on a port that is free.
-func startRedis(t *testing.T, binary string, args ...string) (addr string, stop func()) {
-	t.Helper()
-	for range 3 { // somebody may take the port in between
-		addr = freeAddr(t)
-		if stop = startRedisAt(t, binary, addr, args...); stop != nil {
-			return addr, stop
-		}
-	}
-	t.Fatal(binary + " does not start")
-	return "", nil
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return l.Addr().String()
-}
-
-// startRedisAt returns no stop if the server does not come up.
-func startRedisAt(t *testing.T, binary, addr string, args ...string) (stop func()) {
-	t.Helper()
-	_, port, _ := strings.Cut(addr, ":")
-	ctx, cancel := context.WithCancel(context.Background())
-	args = append(args, "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", t.TempDir())
-	cmd := exec.CommandContext(ctx, binary, args...)
-	if err := cmd.Start(); err != nil {
-		cancel()
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = cmd.Wait() // killed
-	}()
-	stop = func() { cancel(); <-ended }
-	rdb := redis.NewClient(&redis.Options{Addr: addr})
-	defer func() { _ = rdb.Close() }()
-	for range 200 {
-		if rdb.Ping(t.Context()).Err() == nil {
-			return stop
-		}
-		select {
-		case <-ended:
-		case <-time.After(50 * time.Millisecond):
-			continue
-		}
-		break
-	}
-	stop()
-	return nil
-}
-
 // newRedis returns a client and a prefix that is nobody else's.
 func newRedis(t *testing.T) (rdb *redis.Client, prefix string) {
 	t.Helper()
-	rdb = redis.NewClient(&redis.Options{Addr: redisAddr(t), ContextTimeoutEnabled: true})
+	rdb = redis.NewClient(&redis.Options{Addr: trial.RedisAddr(t), ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = rdb.Close() })
 	return rdb, "test-" + rand.Text() + ":"
 }

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/gatehouse-go/gatehouse/examples/internal/trial"
 	"github.com/gatehouse-go/gatehouse/ratelimit"
 	"github.com/gatehouse-go/gatehouse/ratelimit/redisstore"
 )
@@ -52,22 +52,9 @@ var limitServers = []string{"redis-server", "valkey-server"}
 // serverAddr is the address of a server that ends with the test.
 func serverAddr(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	addr, stop := startRedis(t, serverBinary(t, name), args...)
+	addr, stop := trial.StartRedis(t, trial.RedisBinary(t, name), args...)
 	t.Cleanup(stop)
 	return addr
-}
-
-func serverBinary(t *testing.T, name string) string {
-	t.Helper()
-	binary, err := exec.LookPath(name)
-	if err != nil {
-		left := "no " + name + ": not tested is what it makes of the stores' commands"
-		if os.Getenv("CI") == "true" && name == "redis-server" {
-			t.Fatal(left)
-		}
-		t.Skip(left)
-	}
-	return binary
 }
 
 // reserved is the policies as a Store gets them.
@@ -226,8 +213,8 @@ func TestRedisLimitIsShared(t *testing.T) {
 // it counts.
 func TestRedisLimitStartsWithRedisDown(t *testing.T) {
 	t.Parallel()
-	binary := serverBinary(t, "redis-server")
-	addr := freeAddr(t)
+	binary := trial.RedisBinary(t, "redis-server")
+	addr := trial.FreeAddr(t)
 	rdb := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true, MaxRetries: -1})
 	defer func() { _ = rdb.Close() }()
 	limiter := newLimiter(t, ratelimit.Config{Name: "api", Limits: []string{"3-D"}, Store: newLimitStore(t, redisDo(rdb), "")})
@@ -235,7 +222,7 @@ func TestRedisLimitStartsWithRedisDown(t *testing.T) {
 	if err != nil || !r.OK || !r.Degraded {
 		t.Errorf("down: Take = %+v, %v, want it admitted by this process", r, err)
 	}
-	stop := startRedisAt(t, binary, addr)
+	stop := trial.StartRedisAt(t, binary, addr)
 	if stop == nil {
 		t.Skip("somebody took the port: not tested is a Redis that comes up later")
 	}
@@ -397,8 +384,8 @@ func TestRedisLimitOfAMillisecond(t *testing.T) {
 // nothing fails but over to local limits, and the shared ones hold again.
 func TestRedisLimitKillAndRestart(t *testing.T) {
 	t.Parallel()
-	binary := serverBinary(t, "redis-server")
-	addr, stop := startRedis(t, binary)
+	binary := trial.RedisBinary(t, "redis-server")
+	addr, stop := trial.StartRedis(t, binary)
 	rdb := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true, MaxRetries: -1})
 	defer func() { _ = rdb.Close() }()
 	l := newLimiter(t, ratelimit.Config{Name: "api", Limits: []string{"50-D"}, Key: ratelimit.ByHeader("K"), Store: newLimitStore(t, redisDo(rdb), "")})
@@ -430,7 +417,7 @@ func TestRedisLimitKillAndRestart(t *testing.T) {
 	time.Sleep(200 * time.Millisecond)
 	stop()
 	time.Sleep(300 * time.Millisecond)
-	if stop = startRedisAt(t, binary, addr); stop == nil {
+	if stop = trial.StartRedisAt(t, binary, addr); stop == nil {
 		close(done)
 		wg.Wait()
 		t.Skip("somebody took the port: not tested is a Redis that comes back")
@@ -490,7 +477,7 @@ func TestRedisLimitCluster(t *testing.T) {
 	for range 3 {
 		// The nodes speak to each other on another port, by default 10,000
 		// above, which not every port has.
-		_, bus, _ := strings.Cut(freeAddr(t), ":")
+		_, bus, _ := strings.Cut(trial.FreeAddr(t), ":")
 		addrs = append(addrs, serverAddr(t, "redis-server",
 			"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "5000", "--cluster-port", bus))
 	}
@@ -586,8 +573,8 @@ func clusterPort(ctx context.Context, addr string) (string, error) {
 // go on, in between as OnStoreFailure says.
 func TestRedisLimitFailover(t *testing.T) {
 	t.Parallel()
-	binary := serverBinary(t, "redis-server")
-	master, kill := startRedis(t, binary)
+	binary := trial.RedisBinary(t, "redis-server")
+	master, kill := trial.StartRedis(t, binary)
 	defer kill()
 	host, port, _ := strings.Cut(master, ":")
 	replica := serverAddr(t, "redis-server", "--replicaof", host+" "+port)
@@ -648,7 +635,7 @@ func startSentinel(t *testing.T, binary, master string) string {
 		"sentinel monitor m %s %s 1\nsentinel down-after-milliseconds m 500\nsentinel failover-timeout m 5000\n", host, port), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	addr, stop := startRedis(t, binary, conf, "--sentinel")
+	addr, stop := trial.StartRedis(t, binary, conf, "--sentinel")
 	t.Cleanup(stop)
 	rdb := redis.NewSentinelClient(&redis.Options{Addr: addr})
 	defer func() { _ = rdb.Close() }()
