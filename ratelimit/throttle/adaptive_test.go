@@ -1,7 +1,6 @@
 package throttle_test
 
 import (
-	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -68,25 +67,26 @@ func (l *load) end(t *testing.T) {
 func TestAdaptiveFollowsLatency(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLoad(t, throttle.Config{Limit: 100, Adaptive: true, Min: 20}, 150, func() time.Duration { return 10 * time.Millisecond })
-		if got := l.run(t, 10*time.Second, 0, 100, 100); got != 100 {
-			t.Errorf("limit at steady latency = %d, want 100", got)
+		l := newLoad(t, throttle.Config{Limit: 40, Adaptive: true, Min: 10}, 60, func() time.Duration { return 10 * time.Millisecond })
+		if got := l.run(t, 5*time.Second, 0, 40, 40); got != 40 {
+			t.Errorf("limit at steady latency = %d, want 40", got)
 		}
-		if got := l.run(t, 10*time.Second, 14*time.Millisecond, 100, 100); got != 100 {
-			t.Errorf("limit at a latency within tolerance = %d, want 100", got)
+		if got := l.run(t, 5*time.Second, 14*time.Millisecond, 40, 40); got != 40 {
+			t.Errorf("limit at a latency within tolerance = %d, want 40", got)
 		}
-		half := l.run(t, 2*time.Second, 80*time.Millisecond, 40, 100)
-		if half > 75 {
-			t.Errorf("limit after 2 s of 8 times the latency = %d, want at most 75", half)
+		half := l.run(t, 2*time.Second, 80*time.Millisecond, 15, 40)
+		if half > 30 {
+			t.Errorf("limit after 2 s of 8 times the latency = %d, want at most 30", half)
 		}
-		if got := l.run(t, 10*time.Second, 0, 20, half); got != 20 {
-			t.Errorf("limit after 12 s of 8 times the latency = %d, want 20", got)
+		if got := l.run(t, 10*time.Second, 0, 10, half); got != 10 {
+			t.Errorf("limit after 12 s of 8 times the latency = %d, want 10", got)
 		}
-		if got := l.run(t, 5*time.Second, 10*time.Millisecond, 20, 100); got < 40 {
-			t.Errorf("limit 5 s after latency recovered = %d, want at least 40", got)
+		some := l.run(t, 3*time.Second, 10*time.Millisecond, 10, 30)
+		if some < 15 {
+			t.Errorf("limit 3 s after latency recovered = %d, want at least 15", some)
 		}
-		if got := l.run(t, 30*time.Second, 0, 40, 100); got != 100 {
-			t.Errorf("limit 35 s after latency recovered = %d, want 100", got)
+		if got := l.run(t, 10*time.Second, 0, some, 40); got != 40 {
+			t.Errorf("limit 13 s after latency recovered = %d, want 40", got)
 		}
 		l.end(t)
 	})
@@ -121,6 +121,21 @@ func TestAdaptiveFormula(t *testing.T) {
 	})
 }
 
+// The first windows count alike: the very first may be slow or quick by chance.
+func TestAdaptiveWarmsUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		batch := batches(t)
+		batch(300 * time.Millisecond)
+		for range 9 {
+			batch(600 * time.Millisecond)
+		}
+		if got := batch(900 * time.Millisecond); got != 100 {
+			t.Errorf("limit = %d, want 100", got)
+		}
+	})
+}
+
 // What was slow at first is not normal for long.
 func TestAdaptiveForgetsSlowness(t *testing.T) {
 	t.Parallel()
@@ -151,7 +166,7 @@ func batches(t *testing.T) func(latency time.Duration) int {
 		mustAcquire(t, th, "", false)
 	}
 	return func(latency time.Duration) int {
-		var permits []*throttle.Permit
+		permits := make([]*throttle.Permit, 0, 10)
 		for range 10 {
 			permits = append(permits, mustAcquire(t, th, "", false))
 		}
@@ -169,9 +184,9 @@ func TestAdaptiveIgnoresOutliers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLoad(t, throttle.Config{Limit: 50, Adaptive: true, Min: 1}, 50, func() time.Duration { return 10 * time.Millisecond })
 		l.run(t, 5*time.Second, 0, 50, 50)
-		random := rand.New(rand.NewPCG(1, 2))
+		var n atomic.Int64
 		slow := func() time.Duration {
-			if random.IntN(10) == 0 {
+			if n.Add(1)%10 == 0 {
 				return 200 * time.Millisecond
 			}
 			return 10 * time.Millisecond
@@ -200,14 +215,14 @@ func TestAdaptiveWithQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := throttle.Config{Limit: 20, Adaptive: true, Min: 8, Queue: 200, MaxWait: time.Minute}
-		l := newLoad(t, cfg, 100, func() time.Duration { return 10 * time.Millisecond })
-		l.run(t, 10*time.Second, 0, 20, 20)
+		l := newLoad(t, cfg, 60, func() time.Duration { return 10 * time.Millisecond })
+		l.run(t, 3*time.Second, 0, 20, 20)
 		if got := l.run(t, 10*time.Second, 80*time.Millisecond, 8, 20); got != 8 {
 			t.Errorf("limit = %d, want 8", got)
 		}
-		l.run(t, 60*time.Second, 10*time.Millisecond, 8, 20)
-		if s := l.th.Stats(); s.Limit != 20 || s.InFlight != 20 || s.Waiting != 80 {
-			t.Errorf("Stats = %+v, want limit and in flight 20, 80 waiting", s)
+		l.run(t, 15*time.Second, 10*time.Millisecond, 8, 20)
+		if s := l.th.Stats(); s.Limit != 20 || s.InFlight != 20 || s.Waiting != 40 {
+			t.Errorf("Stats = %+v, want limit and in flight 20, 40 waiting", s)
 		}
 		l.end(t)
 	})

@@ -11,3 +11,13 @@ func (t *Throttle) Keys() (used, kept int) {
 	}
 	return len(t.keys), kept
 }
+
+// Locked runs f while nobody gets in line and nobody is handed a permit.
+func (t *Throttle) Locked(f func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f()
+}
+
+// Quick takes a permit if the quick path does.
+func (t *Throttle) Quick() bool { return t.quick(ordinaryUnit) }

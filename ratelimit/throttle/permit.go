@@ -75,7 +75,11 @@ func (t *Throttle) Acquire(ctx context.Context, key string, critical bool) (*Per
 		}
 		client = t.client(key)
 	}
-	p, err := t.acquire(ctx, client, critical)
+	unit := ordinaryUnit
+	if critical {
+		unit = criticalUnit
+	}
+	p, err := t.acquire(ctx, client, unit)
 	if err != nil {
 		return nil, err
 	}
@@ -85,16 +89,24 @@ func (t *Throttle) Acquire(ctx context.Context, key string, critical bool) (*Per
 // client returns what is kept of a key; never 0, which is nobody.
 func (t *Throttle) client(key string) uint64 { return max(1, maphash.String(t.seed, key)) }
 
-func (t *Throttle) acquire(ctx context.Context, client uint64, critical bool) (permit, *Error) {
-	unit := ordinaryUnit
-	if critical {
-		unit = criticalUnit
+// quick takes a permit without a lock if there is one and nobody waits. It is
+// not for clients that count.
+func (t *Throttle) quick(unit counts) bool {
+	for {
+		c := counts(t.counts.Load())
+		if c.waiting() > 0 || !t.room(c, unit) {
+			return false
+		}
+		if t.swap(c, c+unit) {
+			return true
+		}
 	}
+}
+
+func (t *Throttle) acquire(ctx context.Context, client uint64, unit counts) (permit, *Error) {
 	if t.perKey == 0 {
-		for c := counts(t.counts.Load()); c.waiting() == 0 && t.room(c, unit); c = counts(t.counts.Load()) {
-			if t.swap(c, c+unit) {
-				return t.begun(permit{unit: unit}), nil
-			}
+		if t.quick(unit) {
+			return t.begun(permit{unit: unit}), nil
 		}
 		if t.queue == 0 {
 			return permit{}, t.refusal(overLimit, nil)
@@ -114,7 +126,7 @@ func (t *Throttle) acquire(ctx context.Context, client uint64, critical bool) (p
 func (t *Throttle) wait(ctx context.Context, w *waiter) (permit, *Error) {
 	timer := time.NewTimer(t.maxWait)
 	defer timer.Stop()
-	admitted := false
+	var admitted bool
 	select {
 	case <-w.admitted:
 		admitted = true

@@ -75,8 +75,8 @@ func TestBoundsHoldUnderRaces(t *testing.T) {
 			}))
 			request := func(ctx context.Context) {
 				defer func() {
-					if err := recover(); err != nil && err != http.ErrAbortHandler {
-						panic(err)
+					if fault := recover(); fault != nil && fault != any(http.ErrAbortHandler) {
+						panic(fault)
 					}
 				}()
 				r := from("192.0.2.1:80")
@@ -136,5 +136,86 @@ func TestReleaseOnceUnderRaces(t *testing.T) {
 		}
 	}
 	kept.Release()
+	checkIdle(t, th)
+}
+
+// One releases the only permit in the moments in which another one finds that
+// there is none and begins to wait. Nothing but that release wakes it up.
+func TestNoWakeUpIsLost(t *testing.T) { //nolint:paralleltest // the two need a processor each
+	th := mustNew(t, throttle.Config{Limit: 1, Queue: 1, MaxWait: time.Minute})
+	var turn atomic.Int64
+	await := func(n int64) { // awake, or it would come too late
+		for i := 1; turn.Load() != n; i++ {
+			if i%200 == 0 {
+				runtime.Gosched()
+			}
+		}
+	}
+	const rounds = 10_000
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := range int64(rounds) {
+			p := mustAcquire(t, th, "", false)
+			turn.Store(2*i + 1)
+			for range rand.IntN(300) {
+				turn.Load()
+			}
+			p.Release()
+			await(2*i + 2)
+		}
+	})
+	wg.Go(func() {
+		for i := range int64(rounds) {
+			await(2*i + 1)
+			p, err := th.Acquire(t.Context(), "", false)
+			if err != nil {
+				t.Errorf("Acquire: %v", err)
+			}
+			p.Release()
+			turn.Store(2*i + 2)
+		}
+	})
+	wg.Wait()
+	checkIdle(t, th)
+}
+
+// Whoever comes between the release of a permit and the moment in which the
+// first in line gets it does not get it instead: neither by the quick path nor
+// by the lock.
+func TestNobodyPassesTheLine(t *testing.T) {
+	t.Parallel()
+	th := mustNew(t, throttle.Config{Limit: 1, Queue: 2, MaxWait: time.Minute})
+	held := mustAcquire(t, th, "", false)
+	order := make(chan string, 2)
+	var wg sync.WaitGroup
+	come := func(name string) {
+		wg.Go(func() {
+			p, err := th.Acquire(t.Context(), "", false)
+			if err != nil {
+				t.Errorf("Acquire: %v", err)
+			}
+			order <- name
+			p.Release()
+		})
+	}
+	come("first")
+	for th.Stats().Waiting == 0 {
+		runtime.Gosched()
+	}
+	th.Locked(func() {
+		come("second")
+		time.Sleep(10 * time.Millisecond) // it waits for the lock by now, most probably
+		wg.Go(held.Release)
+		for th.Stats().InFlight == 1 {
+			runtime.Gosched()
+		}
+		if th.Quick() {
+			t.Error("a newcomer was admitted before the one who waits")
+		}
+	})
+	wg.Wait()
+	if got := <-order; got != "first" {
+		t.Errorf("the %s was admitted before the first", got)
+	}
 	checkIdle(t, th)
 }

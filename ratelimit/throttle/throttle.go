@@ -182,6 +182,7 @@ type Throttle struct {
 	start     time.Time
 	limit     atomic.Int64 // written under mu
 	report    *report.Reporter
+	hooked    bool // somebody wants to hear of each decision
 	onError   func(w http.ResponseWriter, r *http.Request, err error)
 
 	// On a cache line of its own: it is what all requests write to.
@@ -216,6 +217,7 @@ func New(cfg Config) (*Throttle, error) {
 		critical: cfg.Critical,
 		start:    time.Now(),
 		report:   report.New("throttle", cfg.Logger, cfg.OnDecision),
+		hooked:   cfg.OnDecision != nil,
 		onError:  cfg.ErrorHandler,
 		keys:     make(map[uint64]*keyed),
 	}
@@ -289,20 +291,33 @@ func (t *Throttle) Handler(next http.Handler) http.Handler {
 		panic("throttle: Handler of a nil *Throttle")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p, refusal := t.enter(r)
-		if refusal != nil {
-			t.refuse(w, r, refusal)
-			return
+		unit := ordinaryUnit
+		if t.critical != nil && t.critical(r) {
+			unit = criticalUnit
+		}
+		p := permit{unit: unit}
+		if t.perKey == 0 && t.quick(unit) {
+			p = t.begun(p)
+		} else {
+			var refusal *Error
+			if p, refusal = t.enter(r, unit); refusal != nil {
+				t.refuse(w, r, refusal)
+				return
+			}
 		}
 		defer t.release(p)
-		t.report.Decision(r.Context(), decision.Decision{Effect: decision.Allow, Reason: "admitted"})
+		ctx := r.Context()
+		if _, recorded := decision.FromContext(ctx); !recorded && !t.hooked {
+			next.ServeHTTP(w, r) // nobody listens, and saying nothing to nobody takes as long as all the rest
+			return
+		}
+		t.report.Decision(ctx, decision.Decision{Effect: decision.Allow, Reason: "admitted"})
 		pass.On(next, w, r)
 	})
 }
 
-// enter acquires a permit for r.
-func (t *Throttle) enter(r *http.Request) (permit, *Error) {
-	critical := t.critical != nil && t.critical(r)
+// enter acquires a permit for r where that is not quick.
+func (t *Throttle) enter(r *http.Request, unit counts) (permit, *Error) {
 	var client uint64
 	if t.perKey > 0 {
 		key, err := t.key(r)
@@ -316,7 +331,7 @@ func (t *Throttle) enter(r *http.Request) (permit, *Error) {
 			client = t.client(key)
 		}
 	}
-	return t.acquire(r.Context(), client, critical)
+	return t.acquire(r.Context(), client, unit)
 }
 
 func (t *Throttle) refuse(w http.ResponseWriter, r *http.Request, err *Error) {

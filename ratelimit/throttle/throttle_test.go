@@ -152,7 +152,7 @@ func TestLimit(t *testing.T) {
 	t.Parallel()
 	for _, perKey := range []int{0, 3} { // with and without the quick path
 		th := mustNew(t, throttle.Config{Limit: 3, PerKey: perKey})
-		var permits []*throttle.Permit
+		permits := make([]*throttle.Permit, 0, 3)
 		for i := range 3 {
 			permits = append(permits, mustAcquire(t, th, fmt.Sprint(i), false))
 		}
@@ -418,6 +418,7 @@ func TestCancelWhileAdmitted(t *testing.T) {
 				c.come(ctx, "b")
 				c.come(t.Context(), "c")
 				first := c.held["a"]
+				delete(c.held, "a")
 				switch i % 3 { // nobody else runs between the two
 				case 0:
 					cancel()
@@ -429,7 +430,6 @@ func TestCancelWhileAdmitted(t *testing.T) {
 					go cancel()
 					first.Release()
 				}
-				delete(c.held, "a")
 				synctest.Wait()
 				if i%3 == 2 && c.held["b"] != nil { // it was in time
 					c.leave("b")
@@ -687,11 +687,11 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// keyStatus is an error of a user's KeyFunc.
-type keyStatus int
+// statusError is an error of a user's KeyFunc.
+type statusError int
 
-func (keyStatus) Error() string     { return "secret of the client" }
-func (s keyStatus) StatusCode() int { return int(s) }
+func (statusError) Error() string     { return "secret of the client" }
+func (s statusError) StatusCode() int { return int(s) }
 
 func TestKeys(t *testing.T) {
 	t.Parallel()
@@ -709,8 +709,8 @@ func TestKeys(t *testing.T) {
 		{"no address", nil, "@", 503, "no client address"},
 		{"empty", failing(nil), "192.0.2.1:80", 503, "the key is empty"},
 		{"foreign error", failing(errors.New("secret of the client")), "192.0.2.1:80", 503, "*errors.errorString"},
-		{"bad request", failing(keyStatus(400)), "192.0.2.1:80", 400, "throttle_test.keyStatus"},
-		{"a status that is no error", failing(keyStatus(200)), "192.0.2.1:80", 503, "throttle_test.keyStatus"},
+		{"bad request", failing(statusError(400)), "192.0.2.1:80", 400, "throttle_test.statusError"},
+		{"a status that is no error", failing(statusError(200)), "192.0.2.1:80", 503, "throttle_test.statusError"},
 		{"exempt", failing(fmt.Errorf("not that one: %w", ratelimit.ErrSkip)), "192.0.2.1:80", 204, ""},
 		{"header", ratelimit.ByHeader("X-Client"), "192.0.2.1:80", 400, "no X-Client header"},
 	} {
@@ -830,7 +830,7 @@ func TestWriteError(t *testing.T) {
 	}
 	for _, why := range []string{throttle.ReasonLimit, throttle.ReasonKeyLimit, throttle.ReasonQueueFull, throttle.ReasonWait, throttle.ReasonCanceled} {
 		w := httptest.NewRecorder()
-		throttle.WriteError(w, from("192.0.2.1:80"), &throttle.Error{Reason: why, Err: keyStatus(200)})
+		throttle.WriteError(w, from("192.0.2.1:80"), &throttle.Error{Reason: why, Err: statusError(400)})
 		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "#temporary-reduced-capacity") || strings.Contains(w.Body.String(), "secret") {
 			t.Errorf("%s: %d %s", why, w.Code, w.Body)
 		}
