@@ -173,14 +173,20 @@ func (s *Store) Take(ctx context.Context, dst []ratelimit.Result, reqs []ratelim
 		}
 		b = q.append(b, reqs[i].Policy.Name)
 	}
-	sent := string(b) // one allocation for both
+	asked := len(b)
+	b = appendPlain(b, reqs)
+	tags := len(b) - 24*len(reqs)
+	if len(b) == asked {
+		tags = asked
+	}
+	sent := string(b) // one allocation for all
 
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	reply, err := s.do(ctx, "EVALSHA", s.sha, int64(1), sent[:end], sent[end:])
+	reply, err := s.do(ctx, "EVALSHA", s.sha, int64(1), sent[:end], sent[end:asked], sent[asked:tags], sent[tags:])
 	// No other error says that nothing was counted.
 	if err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") {
-		reply, err = s.do(ctx, "EVAL", s.script, int64(1), sent[:end], sent[end:])
+		reply, err = s.do(ctx, "EVAL", s.script, int64(1), sent[:end], sent[end:asked], sent[asked:tags], sent[tags:])
 	}
 	if err != nil {
 		return dst, err
@@ -243,6 +249,32 @@ func (q *question) append(b []byte, name string) []byte {
 	b = append(b, name...)
 	for _, v := range [...]int64{q.cost, q.unit, q.span, q.more} {
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(float64(v)))
+	}
+	return b
+}
+
+// appendPlain appends, where all policies are plain, their tags and what is
+// asked of them once more: as the script reads them the quickest.
+func appendPlain(b []byte, reqs []ratelimit.Request) []byte {
+	for i := range reqs {
+		if p := &reqs[i].Policy; p.Exact || p.Backoff != 0 {
+			return b
+		}
+	}
+	for i := range reqs {
+		name := reqs[i].Policy.Name
+		b = append(b, byte(1+len(name)), 'g') //nolint:gosec // at most 64
+		b = append(b, name...)
+	}
+	for i := range reqs {
+		q, _ := questionOf(&reqs[i])
+		need := q.cost
+		if need == 0 {
+			need = q.unit
+		}
+		for _, v := range [...]int64{q.cost, need, q.span} {
+			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(float64(v)))
+		}
 	}
 	return b
 }

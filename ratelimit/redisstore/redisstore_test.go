@@ -114,7 +114,7 @@ func TestOneCommand(t *testing.T) {
 			t.Fatalf("%d policies: %d commands, %d results", n, len(f.commands), len(results))
 		}
 		c := f.commands[0]
-		if len(c) != 5 || c[0] != "EVALSHA" || c[2] != int64(1) || c[3] != "orders:limit:{}api:{a}b" {
+		if len(c) != 7 || c[0] != "EVALSHA" || c[2] != int64(1) || c[3] != "orders:limit:{}api:{a}b" {
 			t.Errorf("%d policies: command = %q", n, c)
 		}
 		for i, a := range c {

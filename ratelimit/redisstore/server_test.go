@@ -161,7 +161,7 @@ func (s *server) at(t *testing.T, c *clock) *redisstore.Store {
 	t.Helper()
 	text := redisstore.Script
 	for _, r := range [][2]string{
-		{"redis.call('TIME')", "{ARGV[2], ARGV[3]}"},
+		{"redis.call('TIME')", "{ARGV[4], ARGV[5]}"},
 		{"'PX', math.ceil(", "'PX', " + strconv.Itoa(lag) + " + math.ceil("},
 	} {
 		if strings.Count(text, r[0]) != 1 {

@@ -1,21 +1,84 @@
 -- KEYS[1] is a client, ARGV[1] what is asked of each of its policies. Durations
 -- are nanoseconds, and those that are kept are relative to when that was
 -- written: doubles hold them exactly up to 104 days, and to 64 ns beyond.
-local get, put = struct.unpack, struct.pack
+local get, put, sub, byte, rep = struct.unpack, struct.pack, string.sub, string.byte, string.rep
 local time, state = redis.call('TIME'), redis.call('GET', KEYS[1])
 local now, stale = time[1] * 1000000 + time[2], false -- microseconds
+local magic = state and sub(state, 1, 3)
+local total, plain = byte(ARGV[1]), ARGV[2]
+
+local function save(kept, longest)
+  redis.call('SET', KEYS[1], kept, 'PX', math.ceil(longest / 1000000) + 1)
+end
+
+-- Most clients are asked about the same plain policies, with neither a Backoff
+-- nor exact, again and again. Their state is gh2: how many, when it was
+-- written, the levels, and then the tags, which are in ARGV[2], too. ARGV[3]
+-- is what to add, what must fit, and the span.
+if plain ~= '' and (not state or magic == 'gh2' and byte(state, 4) == total and sub(state, 13 + 8 * total) == plain) then
+  local doubles = '<d' .. rep('d', total)
+  local q, levels, past = {get('<' .. rep('ddd', total), ARGV[3])}, nil, 0
+  if state then
+    levels = {get(doubles, state, 5)}
+    past = (now - levels[1]) * 1000
+    if not (past >= 0) then past, stale = 0, true end -- by another server's clock
+  end
+  local results, all, longest, at = {}, true, 0, 1
+  for i = 2, total + 1 do
+    local level, span = 0, q[at + 2]
+    if state then
+      level = levels[i]
+      if not (level > -1e18 and level < 1e18) then return 'foreign' end
+      level = level - past
+      if level < 0 then level = 0 end
+      if level > span then level, stale = span, true end -- the policy was another one
+    else
+      levels = levels or {now}
+    end
+    local fits = q[at] < 0 or level + q[at + 1] <= span
+    all = all and fits
+    levels[i], results[2 * i - 3] = level, fits and 1 or 0
+    at = at + 3
+  end
+  at = 1
+  for i = 2, total + 1 do
+    if all then levels[i] = math.max(0, levels[i] + q[at]) end
+    if levels[i] > longest then longest = levels[i] end
+    results[2 * i - 2] = levels[i]
+    at = at + 3
+  end
+  if q[1] ~= 0 and (all or stale) then
+    if longest > 0 then
+      levels[1], levels[total + 2] = now, nil
+      save(put('<c3B' .. sub(doubles, 2), 'gh2', total, unpack(levels)) .. plain, longest)
+    elseif state then
+      redis.call('DEL', KEYS[1])
+    end
+  end
+  return put('<' .. rep('Bd', total), unpack(results))
+end
 
 -- What is kept of a policy stands under its tag, whose first letter says what:
 -- g: the level; b, with a Backoff: how long it matters, how often the quota was
 -- used up, and when the level will be, or was, 0; e, exact: how long it
 -- matters, and when requests fitted, the oldest first.
 local known = {}
-if state then
-  if string.sub(state, 1, 3) ~= 'gh1' then return 'foreign' end
+if magic == 'gh2' then
+  local levels = {get('<d' .. rep('d', byte(state, 4)), state, 5)}
+  local pos, past = table.remove(levels), (now - levels[1]) * 1000
+  if not (past >= 0) then past, stale = 0, true end
+  for i = 2, #levels do
+    local tag
+    tag, pos = get('<Bc0', state, pos)
+    if not (levels[i] > -1e18 and levels[i] < 1e18) then return 'foreign' end
+    known[tag] = levels[i] - past
+  end
+elseif state then
+  if magic ~= 'gh1' then return 'foreign' end
   local written, pos = get('<d', state, 4)
   local past = (now - written) * 1000
-  if not (past >= 0) then past, stale = 0, true end -- by another server's clock
-  local size, byte = #state, string.byte
+  if not (past >= 0) then past, stale = 0, true end
+  local size = #state
   while pos <= size do
     local tag, value
     tag, value, pos = get('<Bc0d', state, pos)
@@ -25,7 +88,7 @@ if state then
     if kind ~= 103 then
       local n
       n, pos = get('<B', state, pos)
-      local r = {get('<' .. string.rep('d', kind == 98 and 1 or n), state, pos)}
+      local r = {get('<' .. rep('d', kind == 98 and 1 or n), state, pos)}
       pos = table.remove(r)
       for i = 1, #r do
         if not (r[i] > -1e18 and r[i] < 1e18) then return 'foreign' end
@@ -39,7 +102,7 @@ end
 
 -- Five values for each policy: its tag, what to add, the unit, the span, and
 -- its Backoff, or minus its Period if it is exact.
-local asked = {get('<' .. string.rep('Bc0dddd', string.byte(ARGV[1])), ARGV[1], 2)}
+local asked = {get('<' .. rep('Bc0dddd', total), ARGV[1], 2)}
 local last, all = #asked - 1, true
 for i = 1, last, 5 do
   local tag, need, span, more = asked[i], asked[i + 1], asked[i + 3], asked[i + 4]
@@ -70,7 +133,7 @@ for i = 1, last, 5 do
 end
 
 local write = asked[2] ~= 0 and (all or stale)
-local reply, kept, count, longest = '', '', 0, 0
+local reply, kept, count, longest, levels = '', '', 0, 0, {now}
 for i = 1, last, 5 do
   local tag, delta, unit, span, more = asked[i], asked[i + 1], asked[i + 2], asked[i + 3], asked[i + 4]
   local r = known[tag]
@@ -84,6 +147,7 @@ for i = 1, last, 5 do
       keep = r
       if write then record = put('<Bc0d', #tag, tag, r) end
     end
+    levels[#levels + 1] = keep
     reply = reply .. put('<Bd', fits and 1 or 0, keep)
   elseif more > 0 then
     local level, n = r[1], r.n
@@ -113,7 +177,7 @@ for i = 1, last, 5 do
     local n = #r
     local wait = n + need - span
     keep = n > 0 and r[n] - more or 0
-    if write and n > 0 then record = put('<Bc0dB' .. string.rep('d', n), #tag, tag, keep, n, unpack(r)) end
+    if write and n > 0 then record = put('<Bc0dB' .. rep('d', n), #tag, tag, keep, n, unpack(r)) end
     reply = reply .. put('<Bddd', fits and 1 or 0, keep, wait > 0 and r[wait] - more or 0, n)
   end
   if record then
@@ -128,14 +192,16 @@ if write then
     if type(r) == 'number' then
       record = put('<Bc0d', #tag, tag, r)
     else
-      keep, record = r.keep, put('<Bc0dB' .. string.rep('d', #r), #tag, tag, r.keep, r.n, unpack(r))
+      keep, record = r.keep, put('<Bc0dB' .. rep('d', #r), #tag, tag, r.keep, r.n, unpack(r))
     end
     if keep > 0 and count < 16 then
-      kept, count, longest = kept .. record, count + 1, math.max(longest, keep)
+      kept, count, longest, plain = kept .. record, count + 1, math.max(longest, keep), ''
     end
   end
-  if count > 0 then
-    redis.call('SET', KEYS[1], put('<c3d', 'gh1', now) .. kept, 'PX', math.ceil(longest / 1000000) + 1)
+  if count > 0 and plain ~= '' then -- as above
+    save(put('<c3B' .. rep('d', total + 1), 'gh2', total, unpack(levels)) .. plain, longest)
+  elseif count > 0 then
+    save(put('<c3d', 'gh1', now) .. kept, longest)
   elseif state then
     redis.call('DEL', KEYS[1])
   end
