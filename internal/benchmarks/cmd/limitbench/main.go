@@ -31,8 +31,9 @@
 //
 // What counts is how many requests 32 clients at once get answered per second of
 // wall time, with 32 connections of go-redis and as many processors as there
-// are; the most of all turns, which contestants take again and again in each
-// round. All are admitted, of 1000 addresses.
+// are. Contestants take short turns. The table has the best turn of each; the
+// goals are for all turns of a round together, in the median round. All requests
+// are admitted, and come from 1000 addresses.
 //
 //   - 3 limits: 2.5 times as many as ulule's.
 //   - 3 limits +1 ms: the same where each reply is 1 ms late: 2.5 times as many.
