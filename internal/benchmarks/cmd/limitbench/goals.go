@@ -30,6 +30,7 @@ func goals() (all []string) {
 		}
 	}
 	all = append(all, redisGoals()...)
+	all = append(all, fmt.Sprintf("throttle: at most %.2f of the best peer's time, with a queue and without", throttleShare))
 	return append(all, fmt.Sprintf("memory: at most %s MB whatever comes, %s MB for the table and 1 MB for all else", mb(capBytes+spareBytes), mb(capBytes)))
 }
 

@@ -243,6 +243,11 @@ func TestRun(t *testing.T) {
 			t.Errorf("no %s in\n%s", c.name, out.String())
 		}
 	}
+	for _, c := range throttlers {
+		if !strings.Contains(out.String(), " "+c.name+"  ") {
+			t.Errorf("no %s in\n%s", c.name, out.String())
+		}
+	}
 	if want := "Left out is what is counted in Redis: -no-redis\n"; !strings.Contains(out.String(), want) {
 		t.Errorf("no %q in\n%s", want, out.String())
 	}

@@ -1,5 +1,5 @@
-// Limitbench compares packages ratelimit and redisstore with their peers, side
-// by side in one run of about two minutes:
+// Limitbench compares packages ratelimit, redisstore and throttle with their
+// peers, side by side in one run of about two minutes:
 //
 //	go run -C internal/benchmarks ./cmd/limitbench
 //
@@ -21,6 +21,8 @@
 //     which tell nothing either, is for information.
 //   - 100,000 keys: admitted, of addresses at random, with fields: 0.7.
 //   - denied: 429 to an address that has used up its quota, with fields: 0.55.
+//   - throttle: admitted by a throttle that nobody else uses, with a queue and
+//     without: 0.25 of chi's.
 //
 // # Memory
 //
@@ -31,8 +33,9 @@
 //
 // What counts is how many requests 32 clients at once get answered per second of
 // wall time, with 32 connections of go-redis and as many processors as there
-// are; the most of all turns, which contestants take again and again in each
-// round. All are admitted, of 1000 addresses.
+// are. Contestants take short turns. The table has the best turn of each; the
+// goals are for all turns of a round together, in the median round. All requests
+// are admitted, and come from 1000 addresses.
 //
 //   - 3 limits: 2.5 times as many as ulule's.
 //   - 3 limits +1 ms: the same where each reply is 1 ms late: 2.5 times as many.
@@ -96,6 +99,9 @@ func run(args []string, out io.Writer) (lost []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkThrottlers(); err != nil {
+		return nil, err
+	}
 	processors := runtime.GOMAXPROCS(1)
 	defer runtime.GOMAXPROCS(processors)
 	kept, err := flood(*keys)
@@ -108,11 +114,12 @@ func run(args []string, out io.Writer) (lost []string, err error) {
 	}
 	sections := []*section{
 		{flags.Conditions(), res.table(kept, *keys), append(res.judge(), judgeMemory(kept)...)},
+		{"Throttles, in the same way", res.throttleTable(), res.judgeThrottle()},
 		{"Left out is what is counted in Redis: " + leftOut, "", lost},
 	}
 	if redis != nil {
 		runtime.GOMAXPROCS(processors)
-		if sections[1], err = redis.compare(flags.Rounds, *redisTime); err != nil {
+		if sections[2], err = redis.compare(flags.Rounds, *redisTime); err != nil {
 			return nil, fmt.Errorf("in Redis: %w", err)
 		}
 	}
@@ -187,6 +194,9 @@ func remarks(noise float64, differences []string) string {
 	b.WriteString("\nHow they are set up:\n")
 	for _, c := range contestants {
 		fmt.Fprintf(&b, "  %s: %s\n", c.name, c.setup)
+	}
+	for _, t := range throttlers {
+		fmt.Fprintf(&b, "  %s: %s\n", t.name, t.setup)
 	}
 	b.WriteString("In Redis:\n")
 	for _, s := range sharers {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,8 +28,10 @@ const (
 	redisKeys = 1000 // addresses that they come from
 
 	// redisTurns are how many parts the time of a sharer in a round has, which
-	// alternate with those of the others. The best one counts: what disturbs a
-	// machine is often shorter than a round.
+	// alternate with those of the others: whatever disturbs the machine disturbs
+	// all of them. Of wall time with several processes the best turns of two
+	// sharers say less of them than of their luck, so the goals are for what one
+	// does beside the other in the median round.
 	redisTurns = 10
 
 	// hotRequests are what each client of the crowd sends from one address that
@@ -153,8 +156,9 @@ var redisQuotas = []quota{ //nolint:gochecknoglobals // immutable
 
 // A pace is what a sharer does in a row.
 type pace struct {
-	perSecond float64 // requests answered
-	trips     float64 // round trips for each; 0 where they are not counted
+	perSecond float64 // requests answered, in its best turn
+	trips     float64 // round trips for each request; 0 where they are not counted
+	times     float64 // as many requests as goalPeer, in the median round
 }
 
 type paces map[key]pace
@@ -323,40 +327,54 @@ func (c *cell) send(more func(sent int) bool) (requests int, perSecond float64, 
 	return requests, perSecond, errors.Join(errs...)
 }
 
-// measure lets each sharer have that long in each row and round. It returns the
-// best pace of each, and all round trips.
+// measure lets each sharer have that long in each row and round.
 func (f *redisField) measure(rounds int, each time.Duration) (paces, error) {
-	most := make(paces)
+	all := make(paces)
 	requests, trips := make(map[key]int), make(map[key]int64)
-	turn := func(k key, more func(int) bool) error {
+	turn := func(k key, more func(int) bool) (perSecond float64, err error) {
 		before := f.proxy.trips.Load()
 		n, perSecond, err := f.cells[k].send(more)
 		if err != nil {
-			return fmt.Errorf("%s: %s %w", k.row, k.contestant, err)
+			return 0, fmt.Errorf("%s: %s %w", k.row, k.contestant, err)
 		}
 		requests[k] += n
 		trips[k] += f.proxy.trips.Load() - before
-		most[k] = pace{max(most[k].perSecond, perSecond), float64(trips[k]) / float64(requests[k])}
-		return nil
+		all[k] = pace{perSecond: max(all[k].perSecond, perSecond), trips: float64(trips[k]) / float64(requests[k])}
+		return perSecond, nil
 	}
+	times := make(map[string][]float64) // by row, in each round
 	for round := range rounds {
 		for _, r := range redisRows {
 			runtime.GC() // nobody pays for what the last row left
+			sums := make(map[string]float64)
 			for i := range redisTurns * len(sharers) {
 				s := sharers[(i+i/len(sharers)+round)%len(sharers)]
 				end := time.Now().Add(each / redisTurns)
-				if err := turn(key{r.name, s.name}, func(int) bool { return time.Now().Before(end) }); err != nil {
+				perSecond, err := turn(key{r.name, s.name}, func(int) bool { return time.Now().Before(end) })
+				if err != nil {
 					return nil, err
 				}
+				sums[s.name] += perSecond
 			}
+			times[r.name] = append(times[r.name], sums[ours]/sums[goalPeer])
 		}
 		for _, s := range sharers {
-			if err := turn(key{hotRow, s.name}, func(n int) bool { return n < hotRequests }); err != nil {
+			if _, err := turn(key{hotRow, s.name}, func(n int) bool { return n < hotRequests }); err != nil {
 				return nil, err
 			}
 		}
 	}
-	return most, nil
+	for row, each := range times {
+		p := all[key{row, ours}]
+		p.times = median(each)
+		all[key{row, ours}] = p
+	}
+	return all, nil
+}
+
+func median(all []float64) float64 {
+	slices.Sort(all)
+	return (all[len(all)/2] + all[(len(all)-1)/2]) / 2
 }
 
 // version is what the server says of itself. Valkey also says which Redis it is
@@ -379,17 +397,17 @@ func (f *redisField) compare(rounds int, each time.Duration) (*section, error) {
 	if err != nil {
 		return nil, err
 	}
-	most, err := f.measure(rounds, each)
+	all, err := f.measure(rounds, each)
 	if err != nil {
 		return nil, err
 	}
-	title := fmt.Sprintf("In Redis: %s, go-redis/v9, %d clients at once, %d connections, %d keys, GOMAXPROCS %d, wall time, the most of %d rounds of %d times %v",
+	title := fmt.Sprintf("In Redis: %s, go-redis/v9, %d clients at once, %d connections, %d keys, GOMAXPROCS %d, wall time, %d rounds of %d turns of %v: the best turn, and how many times as much in the median round",
 		version, crowd, crowd, redisKeys, runtime.GOMAXPROCS(0), rounds, redisTurns, each/redisTurns)
-	return &section{title, most.table(), most.judge()}, nil
+	return &section{title, all.table(), all.judge()}, nil
 }
 
 // table has all paces in cells that end with a tab.
-func (most paces) table() string {
+func (all paces) table() string {
 	var b strings.Builder
 	b.WriteString("requests/s (round trips each)\t")
 	for _, r := range redisRows {
@@ -399,48 +417,42 @@ func (most paces) table() string {
 	for _, s := range sharers {
 		b.WriteString(s.name + "\t")
 		for _, r := range redisRows {
-			one := most[key{r.name, s.name}]
+			one := all[key{r.name, s.name}]
 			fmt.Fprintf(&b, "%.0f", one.perSecond)
 			if r.far {
 				fmt.Fprintf(&b, " (%.2f)", one.trips)
 			}
 			b.WriteString("\t")
 		}
-		fmt.Fprintf(&b, "(%.4f)\t\n", most[key{hotRow, s.name}].trips)
+		fmt.Fprintf(&b, "(%.4f)\t\n", all[key{hotRow, s.name}].trips)
 		if s.peer {
 			continue
 		}
 		b.WriteString("\t")
 		for _, r := range redisRows {
-			fmt.Fprintf(&b, "%.2f times %s\t", most.times(r.name), goalPeer)
+			fmt.Fprintf(&b, "%.2f times %s\t", all[key{r.name, ours}].times, goalPeer)
 		}
 		b.WriteString("\t\n")
 	}
 	return b.String()
 }
 
-// times is how many times as many requests as the peer's ours answers.
-func (most paces) times(row string) float64 {
-	return most[key{row, ours}].perSecond / most[key{row, goalPeer}].perSecond
-}
-
 func redisGoals() (all []string) {
 	for _, r := range redisRows {
 		if r.times > 0 {
-			all = append(all, fmt.Sprintf("Redis, %s: at least %.2f times the requests per second of %s", r.name, r.times, goalPeer))
+			all = append(all, fmt.Sprintf("Redis, %s: at least %.2f times the requests of %s", r.name, r.times, goalPeer))
 		}
 	}
 	return append(all, fmt.Sprintf("Redis, %s: at most %.2f round trips for each request", hotRow, hotTrips))
 }
 
-func (most paces) judge() (lost []string) {
+func (all paces) judge() (lost []string) {
 	for _, r := range redisRows {
-		if times := most.times(r.name); times < r.times {
-			lost = append(lost, fmt.Sprintf("Redis, %s: %s answers %.0f requests per second, %.2f times the %.0f of %s, want at least %.2f",
-				r.name, ours, most[key{r.name, ours}].perSecond, times, most[key{r.name, goalPeer}].perSecond, goalPeer, r.times))
+		if times := all[key{r.name, ours}].times; times < r.times {
+			lost = append(lost, fmt.Sprintf("Redis, %s: %s answers %.2f times as many requests as %s, want at least %.2f", r.name, ours, times, goalPeer, r.times))
 		}
 	}
-	if trips := most[key{hotRow, ours}].trips; trips > hotTrips {
+	if trips := all[key{hotRow, ours}].trips; trips > hotTrips {
 		lost = append(lost, fmt.Sprintf("Redis, %s: %s asks %.3f times for each request, want at most %.2f", hotRow, ours, trips, hotTrips))
 	}
 	return lost

@@ -168,6 +168,11 @@ func measure(rounds int, each time.Duration) (res results, noise float64, err er
 		}
 		table = append(table, line)
 	}
+	line, err := throttleCells()
+	if err != nil {
+		return nil, 0, err
+	}
+	table = append(table, line)
 	return contest.Measure(table, rounds, each)
 }
 
