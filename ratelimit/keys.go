@@ -87,9 +87,11 @@ func (l *Limiter) who(r *http.Request, listening bool) (client, error) {
 			return client{}, errNoAddr
 		}
 		who := client{hash: l.memory.clientAt(bucket)}
-		if l.store != nil || listening {
+		if l.store != nil {
 			who.key = keyOf(bucket)
-			l.disbelieve(r, who.key)
+		}
+		if listening {
+			l.disbelieve(r, keyOf(bucket))
 		}
 		return who, nil
 	}
@@ -100,7 +102,9 @@ func (l *Limiter) who(r *http.Request, listening bool) (client, error) {
 	if key == "" {
 		return client{}, errEmptyKey
 	}
-	l.disbelieve(r, key)
+	if listening {
+		l.disbelieve(r, key)
+	}
 	return l.client(key), nil
 }
 

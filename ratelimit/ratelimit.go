@@ -218,6 +218,7 @@ type Limiter struct {
 	memory     *Memory // counts, or mirrors the Store
 	store      Store   // nil: memory counts
 	plainStore bool    // knows nothing but limits
+	bounded    bool    // the Store's Take ends by itself
 	failure    Failure
 	breaker    breaker
 	stats      counters
@@ -284,6 +285,8 @@ func New(cfg Config) (*Limiter, error) {
 	}
 	if !shared {
 		l.store = cfg.Store
+		timeout, ok := cfg.Store.(interface{ Timeout() time.Duration })
+		l.bounded = ok && timeout.Timeout() > 0 && timeout.Timeout() <= storeTimeout
 	}
 	if custom := cfg.ErrorHandler; custom != nil {
 		l.onError = func(w http.ResponseWriter, r *http.Request, err error) {

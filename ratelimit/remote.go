@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/gatehouse-go/gatehouse/internal/report"
@@ -32,10 +33,9 @@ func (l *Limiter) ask(ctx context.Context, dst []Result, p *plan, who client, co
 			return results, how, nil
 		}
 	}
-	results, err := l.call(ctx, p, who.key, cost, now)
+	dst, err := l.call(ctx, dst, p, who.key, cost, now)
 	switch {
 	case err == nil:
-		dst = append(dst, results...)
 		for i := range dst {
 			r := &dst[i]
 			r.Remaining = max(0, r.Remaining)
@@ -59,8 +59,9 @@ func (l *Limiter) ask(ctx context.Context, dst []Result, p *plan, who client, co
 	return nil, how, nil
 }
 
-// call asks the Store, unless the breaker is open.
-func (l *Limiter) call(ctx context.Context, p *plan, key string, cost, now int64) (results []Result, err error) {
+// call asks the Store, unless the breaker is open, and appends what it says to
+// dst.
+func (l *Limiter) call(ctx context.Context, dst []Result, p *plan, key string, cost, now int64) ([]Result, error) {
 	if !l.breaker.ask(now) {
 		return nil, errBroken
 	}
@@ -77,13 +78,22 @@ func (l *Limiter) call(ctx context.Context, p *plan, key string, cost, now int64
 		}
 	}()
 	key = storeKey(l.name, key)
-	reqs := make([]Request, len(p.policies))
+	room := rooms.Get().(*room) //nolint:forcetypeassert // nothing else is in it
+	defer func() {
+		clear(room.reqs[:])
+		rooms.Put(room)
+	}()
+	reqs := room.reqs[:len(p.policies)]
 	for i, policy := range p.policies {
 		reqs[i] = Request{Key: key, Policy: policy, Cost: cost}
 	}
-	bounded, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	results, err = l.store.Take(bounded, make([]Result, 0, len(reqs)), reqs)
+	bounded := ctx
+	if !l.bounded {
+		var cancel context.CancelFunc
+		bounded, cancel = context.WithTimeout(ctx, storeTimeout)
+		defer cancel()
+	}
+	results, err := l.store.Take(bounded, room.results[:0:len(reqs)], reqs)
 	if err != nil {
 		return nil, err
 	}
@@ -91,5 +101,13 @@ func (l *Limiter) call(ctx context.Context, p *plan, key string, cost, now int64
 		return nil, report.Causef("%d results for %d requests", len(results), len(reqs))
 	}
 	answered = true
-	return results, nil
+	return append(dst, results...), nil
 }
+
+// A room is what a Store is asked in and answers in.
+type room struct {
+	reqs    [maxPolicies]Request
+	results [maxPolicies]Result
+}
+
+var rooms = sync.Pool{New: func() any { return new(room) }} //nolint:gochecknoglobals // a pool

@@ -34,7 +34,9 @@ type Store interface {
 	// than Period; giving back forgets the oldest of these.
 	//
 	// An error means that it is not known whether the requests fit. Take must
-	// return when ctx is done, and must keep neither dst nor reqs.
+	// return when ctx is done, and must keep neither dst nor reqs. A limiter
+	// lets ctx end after a second, unless the Store has a method Timeout() that
+	// returns a time.Duration of less, by when its Take returns by itself.
 	Take(ctx context.Context, dst []Result, reqs []Request) ([]Result, error)
 }
 

@@ -59,6 +59,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatehouse-go/gatehouse/internal/report"
@@ -106,6 +107,7 @@ type Store struct {
 	timeout time.Duration
 	script  string
 	sha     any // a string, boxed once
+	asked   atomic.Pointer[[]*asked]
 }
 
 var _ ratelimit.Store = (*Store)(nil)
@@ -158,40 +160,92 @@ func (s *Store) Take(ctx context.Context, dst []ratelimit.Result, reqs []ratelim
 	case len(reqs) > maxRequests:
 		return dst, errRequests
 	}
-	b := make([]byte, 0, 512)
-	b = append(b, s.prefix...)
-	b = append(b, reqs[0].Key...)
-	end := len(b)
-	b = append(b, byte(len(reqs))) //nolint:gosec // at most maxRequests
-	for i := range reqs {
-		if reqs[i].Key != reqs[0].Key {
+	for i := range reqs[1:] {
+		if reqs[1+i].Key != reqs[0].Key {
 			return dst, errKeys
 		}
-		q, ok := questionOf(&reqs[i])
-		if !ok {
-			return dst, report.Causef("policy %q is not complete, or a cost of %d above its burst", reqs[i].Policy.Name, reqs[i].Cost)
-		}
-		b = q.append(b, reqs[i].Policy.Name)
 	}
-	asked := len(b)
-	b = appendPlain(b, reqs)
-	tags := len(b) - 24*len(reqs)
-	if len(b) == asked {
-		tags = asked
+	a, err := s.asking(reqs)
+	if err != nil {
+		return dst, err
 	}
-	sent := string(b) // one allocation for all
+	key := s.prefix + reqs[0].Key
 
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	reply, err := s.do(ctx, "EVALSHA", s.sha, int64(1), sent[:end], sent[end:asked], sent[asked:tags], sent[tags:])
+	reply, err := s.do(ctx, evalsha, s.sha, oneKey, key, a.general, a.tags, a.numbers)
 	// No other error says that nothing was counted.
 	if err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") {
-		reply, err = s.do(ctx, "EVAL", s.script, int64(1), sent[:end], sent[end:asked], sent[asked:tags], sent[tags:])
+		reply, err = s.do(ctx, "EVAL", s.script, oneKey, key, a.general, a.tags, a.numbers)
 	}
 	if err != nil {
 		return dst, err
 	}
-	return appendResults(dst, reqs, reply)
+	return a.appendResults(dst, reply)
+}
+
+// Timeout returns when Take has ended at the latest, as [ratelimit.Store] has it.
+func (s *Store) Timeout() time.Duration { return s.timeout }
+
+var evalsha, oneKey any = "EVALSHA", int64(1) //nolint:gochecknoglobals // boxed once
+
+// An asked is what the script is told of the policies of a Take, beside the
+// client's key.
+type asked struct {
+	policies               []ratelimit.Policy
+	cost                   int64
+	questions              []question
+	general, tags, numbers any // strings, boxed once; tags and numbers are empty unless all policies are plain
+}
+
+func (a *asked) of(reqs []ratelimit.Request) bool {
+	if len(a.policies) != len(reqs) || a.cost != reqs[0].Cost {
+		return false
+	}
+	for i := range reqs {
+		p, q := &a.policies[i], &reqs[i].Policy
+		if p.Name != q.Name || p.Limit != q.Limit || p.Period != q.Period || p.Burst != q.Burst || p.Exact != q.Exact || p.Backoff != q.Backoff || reqs[i].Cost != a.cost {
+			return false
+		}
+	}
+	return true
+}
+
+// maxAsked is how many different questions are remembered: a service has few
+// limiters, and they ask the same again and again.
+const maxAsked = 32
+
+// asking returns what to tell the script.
+func (s *Store) asking(reqs []ratelimit.Request) (*asked, error) {
+	known := s.asked.Load()
+	if known != nil {
+		for _, a := range *known {
+			if a.of(reqs) {
+				return a, nil
+			}
+		}
+	}
+	a := &asked{cost: reqs[0].Cost}
+	b := append(make([]byte, 0, 512), byte(len(reqs))) //nolint:gosec // at most maxRequests
+	for i := range reqs {
+		q, ok := questionOf(&reqs[i])
+		if !ok {
+			return nil, report.Causef("policy %q is not complete, or a cost of %d above its burst", reqs[i].Policy.Name, reqs[i].Cost)
+		}
+		b = q.append(b, reqs[i].Policy.Name)
+		a.policies, a.questions = append(a.policies, reqs[i].Policy), append(a.questions, q)
+	}
+	end := len(b)
+	b = appendPlain(b, reqs)
+	tags := max(end, len(b)-24*len(reqs)) // behind them 3 numbers for each policy
+	a.general, a.tags, a.numbers = string(b[:end]), string(b[end:tags]), string(b[tags:])
+	var next []*asked
+	if known != nil && len(*known) < maxAsked {
+		next = append(next, *known...)
+	}
+	next = append(next, a)
+	s.asked.Store(&next)
+	return a, nil
 }
 
 const (
@@ -281,7 +335,7 @@ func appendPlain(b []byte, reqs []ratelimit.Request) []byte {
 
 // appendResults believes nothing of what a server, or something that is not
 // one, answers.
-func appendResults(dst []ratelimit.Result, reqs []ratelimit.Request, reply any) ([]ratelimit.Result, error) {
+func (a *asked) appendResults(dst []ratelimit.Result, reply any) ([]ratelimit.Result, error) {
 	var text string
 	switch v := reply.(type) {
 	case string:
@@ -295,9 +349,8 @@ func appendResults(dst []ratelimit.Result, reqs []ratelimit.Request, reply any) 
 		return dst, errForeign
 	}
 	first := len(dst)
-	for i := range reqs {
-		q, _ := questionOf(&reqs[i])
-		r, rest, ok := q.result(text)
+	for i := range a.questions {
+		r, rest, ok := a.questions[i].result(text)
 		if !ok {
 			return dst[:first], errNoResult
 		}
