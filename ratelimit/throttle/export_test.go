@@ -12,6 +12,17 @@ func (t *Throttle) Keys() (used, kept int) {
 	return len(t.keys), kept
 }
 
+// SettleAfter runs f between the moment in which a request sees the counts and
+// that in which it decides by them. It reports whether it did.
+func (t *Throttle) SettleAfter(f func()) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := counts(t.counts.Load())
+	f()
+	_, _, settled := t.settle(c, permit{unit: ordinaryUnit})
+	return settled
+}
+
 // Locked runs f while nobody gets in line and nobody is handed a permit.
 func (t *Throttle) Locked(f func()) {
 	t.mu.Lock()

@@ -63,38 +63,48 @@ type keyed struct {
 func (t *Throttle) queueUp(client uint64, unit counts) (permit, *waiter, reason) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	k := t.keyed(client)
-	blocked := k != nil && k.taken >= t.perKey
-	first := t.lines.critical.head == nil && (unit == criticalUnit || t.lines.ordinary.head == nil)
+	p := permit{unit: unit, key: t.keyed(client)}
 	for {
-		c := counts(t.counts.Load())
-		var w *waiter
-		if blocked || !first || !t.room(c, unit) {
-			if why := t.mayWait(c, k, unit, blocked); why != none {
-				t.forget(k)
-				return permit{}, nil, why
-			}
-			w = &waiter{permit: permit{unit: unit, key: k}, admitted: make(chan struct{})}
-			if !t.swap(c, c+waitingUnit) {
-				continue
-			}
-		} else if !t.swap(c, c+unit) {
-			continue
+		if w, why, settled := t.settle(counts(t.counts.Load()), p); settled {
+			t.forget(p.key)
+			return p, w, why
 		}
-		if k != nil && !blocked {
+	}
+}
+
+// settle does what queueUp does if c are the counts. It is not settled if they
+// have changed meanwhile: whoever began to wait by old ones might wait for a
+// permit that has come back before.
+func (t *Throttle) settle(c counts, p permit) (w *waiter, why reason, settled bool) {
+	k := p.key
+	blocked := k != nil && k.taken >= t.perKey
+	first := t.lines.critical.head == nil && (p.unit == criticalUnit || t.lines.ordinary.head == nil)
+	if !blocked && first && t.room(c, p.unit) {
+		if !t.swap(c, c+p.unit) {
+			return nil, none, false
+		}
+		if k != nil {
 			k.taken++
 		}
-		if w == nil {
-			return permit{unit: unit, key: k}, nil, none
-		}
-		if blocked {
-			k.blocked.push(w)
-		} else {
-			t.lines.of(unit).push(w)
-		}
-		t.waits(w, 1)
-		return permit{}, w, none
+		return nil, none, true
 	}
+	if why := t.mayWait(c, k, p.unit, blocked); why != none {
+		return nil, why, true
+	}
+	if !t.swap(c, c+waitingUnit) {
+		return nil, none, false
+	}
+	w = &waiter{permit: p, admitted: make(chan struct{})}
+	t.waits(w, 1)
+	if blocked {
+		k.blocked.push(w)
+		return w, none, true
+	}
+	if k != nil {
+		k.taken++
+	}
+	t.lines.of(p.unit).push(w)
+	return w, none, true
 }
 
 // mayWait returns why another request of k must not wait.

@@ -139,42 +139,40 @@ func TestReleaseOnceUnderRaces(t *testing.T) {
 	checkIdle(t, th)
 }
 
-// One releases the only permit in the moments in which another one finds that
-// there is none and begins to wait. Nothing but that release wakes it up.
-func TestNoWakeUpIsLost(t *testing.T) { //nolint:paralleltest // the two need a processor each
+// A request that saw that there is no permit must not wait for one that came
+// back before it began to, nor take one that went meanwhile.
+func TestNoWakeUpIsLost(t *testing.T) {
+	t.Parallel()
 	th := mustNew(t, throttle.Config{Limit: 1, Queue: 1, MaxWait: time.Minute})
-	var turn atomic.Int64
-	await := func(n int64) { // awake, or it would come too late
-		for i := 1; turn.Load() != n; i++ {
-			if i%200 == 0 {
-				runtime.Gosched()
-			}
-		}
+	held := mustAcquire(t, th, "", false)
+	if th.SettleAfter(held.Release) {
+		t.Error("a request waits for a permit that came back before")
 	}
-	const rounds = 10_000
+	checkIdle(t, th)
+	if th.SettleAfter(func() { held = mustAcquire(t, th, "", false) }) {
+		t.Error("a request took a permit that was taken before")
+	}
+	held.Release()
+	checkIdle(t, th)
+}
+
+// The same by chance: two share one permit.
+func TestHandOverUnderRaces(t *testing.T) {
+	t.Parallel()
+	th := mustNew(t, throttle.Config{Limit: 1, Queue: 1, MaxWait: time.Minute})
 	var wg sync.WaitGroup
-	wg.Go(func() {
-		for i := range int64(rounds) {
-			p := mustAcquire(t, th, "", false)
-			turn.Store(2*i + 1)
-			for range rand.IntN(300) {
-				turn.Load()
+	for range 2 {
+		wg.Go(func() {
+			for range 10_000 {
+				p, err := th.Acquire(t.Context(), "", false)
+				if err != nil {
+					t.Errorf("Acquire: %v", err)
+					return
+				}
+				p.Release()
 			}
-			p.Release()
-			await(2*i + 2)
-		}
-	})
-	wg.Go(func() {
-		for i := range int64(rounds) {
-			await(2*i + 1)
-			p, err := th.Acquire(t.Context(), "", false)
-			if err != nil {
-				t.Errorf("Acquire: %v", err)
-			}
-			p.Release()
-			turn.Store(2*i + 2)
-		}
-	})
+		})
+	}
 	wg.Wait()
 	checkIdle(t, th)
 }
