@@ -21,6 +21,8 @@ import (
 	"github.com/gatehouse-go/gatehouse/audit/decision"
 	"github.com/gatehouse-go/gatehouse/auth"
 	"github.com/gatehouse-go/gatehouse/ratelimit"
+	"github.com/gatehouse-go/gatehouse/ratelimit/loginguard"
+	"github.com/gatehouse-go/gatehouse/ratelimit/throttle"
 	"github.com/gatehouse-go/gatehouse/rbac"
 	"github.com/gatehouse-go/gatehouse/sanitize"
 	"github.com/gatehouse-go/gatehouse/tlsredirect"
@@ -121,7 +123,8 @@ func TestImports(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range append([]string{"auth", "rbac", "ratelimit", "validate", "sanitize", "tlsredirect", "audit"}, shared...) {
+	parts := []string{"ratelimit/redisstore", "ratelimit/throttle", "ratelimit/loginguard"}
+	for _, name := range slices.Concat([]string{"auth", "rbac", "ratelimit", "validate", "sanitize", "tlsredirect", "audit"}, parts, shared) {
 		if !seen[name] {
 			t.Errorf("package %s is missing", name)
 		}
@@ -190,6 +193,7 @@ func TestShape(t *testing.T) {
 		"ratelimit": reflect.TypeFor[ratelimit.Config](), "validate": reflect.TypeFor[validate.Config](),
 		"sanitize": reflect.TypeFor[sanitize.Config](), "tlsredirect": reflect.TypeFor[tlsredirect.Config](),
 		"audit": reflect.TypeFor[audit.Config](), "clientip": reflect.TypeFor[clientip.Config](),
+		"throttle": reflect.TypeFor[throttle.Config](), "loginguard": reflect.TypeFor[loginguard.Config](),
 	} {
 		if f := config.Field(0); f.Name != "_" || f.Type != reflect.TypeFor[[0]func()]() {
 			t.Errorf("%s.Config begins with %s %v, want _ [0]func()", name, f.Name, f.Type)
@@ -210,6 +214,7 @@ func TestShape(t *testing.T) {
 	for name, writeError := range map[string]func(http.ResponseWriter, *http.Request, error){
 		"auth": auth.WriteError, "rbac": rbac.WriteError, "ratelimit": ratelimit.WriteError,
 		"validate": validate.WriteError, "sanitize": sanitize.WriteError, "tlsredirect": tlsredirect.WriteError,
+		"throttle": throttle.WriteError, "loginguard": loginguard.WriteError,
 	} {
 		w := httptest.NewRecorder()
 		writeError(w, httptest.NewRequest(http.MethodGet, "/", nil), io.ErrUnexpectedEOF)
@@ -243,6 +248,8 @@ func TestHandlers(t *testing.T) {
 	must(err)
 	limiter, err := ratelimit.New(ratelimit.Config{Limits: []string{"100-M"}})
 	must(err)
+	inFlight, err := throttle.New(throttle.Config{Limit: 10})
+	must(err)
 	policy, err := rbac.New(rbac.Config{Catalog: &perms, Document: &rbac.Document{Roles: map[string]rbac.Role{"clerk": {Allow: []string{"*"}}}}})
 	must(err)
 	jwt, err := auth.NewJWT(auth.JWTConfig{Issuers: []auth.Issuer{{
@@ -259,7 +266,7 @@ func TestHandlers(t *testing.T) {
 	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	h = rbac.Public("a test")(h)
 	for _, middleware := range []func(http.Handler) http.Handler{
-		cleaner.Handler, input.Handler, gate.Optional, policy.Handler, limiter.Handler, redirect.Handler, trail.Handler,
+		cleaner.Handler, input.Handler, gate.Optional, policy.Handler, inFlight.Handler, limiter.Handler, redirect.Handler, trail.Handler,
 	} {
 		h = middleware(h)
 	}
