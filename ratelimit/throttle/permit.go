@@ -159,16 +159,21 @@ func (t *Throttle) begun(p permit) permit {
 // now is the monotonic time since some moment before New returned; never 0.
 func (t *Throttle) now() int64 { return int64(time.Since(t.start)) + 1 }
 
+// giveBack is release for a permit that counts for no client and whose time
+// does not matter.
+func (t *Throttle) giveBack(unit counts) {
+	if t.add(-unit).waiting() > 0 {
+		t.mu.Lock()
+		t.handOut()
+		t.mu.Unlock()
+	}
+}
+
 // release gives p back. It runs no code but this package's, so nothing can
 // keep it from doing so.
 func (t *Throttle) release(p permit) {
 	if p.key == nil && p.began == 0 {
-		if t.add(-p.unit).waiting() == 0 {
-			return
-		}
-		t.mu.Lock()
-		t.handOut()
-		t.mu.Unlock()
+		t.giveBack(p.unit)
 		return
 	}
 	t.mu.Lock()

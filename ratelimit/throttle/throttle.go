@@ -295,25 +295,30 @@ func (t *Throttle) Handler(next http.Handler) http.Handler {
 		if t.critical != nil && t.critical(r) {
 			unit = criticalUnit
 		}
-		p := permit{unit: unit}
-		if t.perKey == 0 && t.quick(unit) {
-			p = t.begun(p)
-		} else {
-			var refusal *Error
-			if p, refusal = t.enter(r, unit); refusal != nil {
-				t.refuse(w, r, refusal)
-				return
-			}
-		}
-		defer t.release(p)
-		ctx := r.Context()
-		if _, recorded := decision.FromContext(ctx); !recorded && !t.hooked {
-			next.ServeHTTP(w, r) // nobody listens, and saying nothing to nobody takes as long as all the rest
+		if t.perKey == 0 && t.adaptive == nil && t.quick(unit) { // nearly always
+			defer t.giveBack(unit)
+			t.serve(next, w, r)
 			return
 		}
-		t.report.Decision(ctx, decision.Decision{Effect: decision.Allow, Reason: "admitted"})
-		pass.On(next, w, r)
+		p, refusal := t.enter(r, unit)
+		if refusal != nil {
+			t.refuse(w, r, refusal)
+			return
+		}
+		defer t.release(p)
+		t.serve(next, w, r)
 	})
+}
+
+// serve lets r, which holds a permit, through.
+func (t *Throttle) serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
+	if _, recorded := decision.FromContext(ctx); !recorded && !t.hooked {
+		next.ServeHTTP(w, r) // nobody listens, and saying nothing to nobody takes as long as all the rest
+		return
+	}
+	t.report.Decision(ctx, decision.Decision{Effect: decision.Allow, Reason: "admitted"})
+	pass.On(next, w, r)
 }
 
 // enter acquires a permit for r where that is not quick.

@@ -29,6 +29,7 @@ func goals() (all []string) {
 			all = append(all, text)
 		}
 	}
+	all = append(all, "both fields: the time is for information, since peers send half as many fields; the same allocations")
 	all = append(all, redisGoals()...)
 	all = append(all, fmt.Sprintf("throttle: at most %.2f of the best peer's time, with a queue and without", throttleShare))
 	return append(all, fmt.Sprintf("memory: at most %s MB whatever comes, %s MB for the table and 1 MB for all else", mb(capBytes+spareBytes), mb(capBytes)))
@@ -57,10 +58,14 @@ func (res results) judge() (lost []string) {
 
 // bound is what a contestant is measured by.
 func (r *row) bound(c *contestant) bound {
-	if c.fields {
-		return r.fields
+	if !c.fields {
+		return r.bare
 	}
-	return r.bare
+	b := r.fields
+	if c.more {
+		b.share = anyTime
+	}
+	return b
 }
 
 // judgeMemory returns who keeps too much.
