@@ -1,7 +1,13 @@
 package redisstore
 
-// Script is what the server runs.
-var Script = script
+// Use makes s run other scripts.
+func (s *Store) Use(edit func(plain int, script string) string) {
+	all := scripts(script)
+	for n := range all {
+		all[n] = edit(n, all[n])
+	}
+	s.use(all)
+}
 
-// Use makes s run another script.
-func (s *Store) Use(script string) { s.use(script) }
+// ScriptOfPlain is the script for so many plain policies.
+func ScriptOfPlain(n int) string { return scripts(script)[n] }

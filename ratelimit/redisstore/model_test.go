@@ -312,7 +312,7 @@ func wantEnd(t *testing.T, s *server, key string, wrote bool, left time.Duration
 		}
 		return
 	}
-	if want := int64((left+999_999)/1_000_000) + 1; ms-lag > want || ms-lag < want-2000 {
+	if want := int64((left+999_999)/1_000_000) + 1000; ms-lag > want || ms-lag < want-2000 {
 		t.Fatalf("%s: the key lives for %d ms, want %d", what, ms-lag, want)
 	}
 }

@@ -19,10 +19,10 @@
 // name, also where only the other version asks for it, up to 16 for a client.
 // Only one that becomes exact, or gets or loses its Backoff, begins anew.
 //
-// The script runs on Redis 5 or newer and on Valkey. A key lives until it says nothing any more, and none lives without an end.
-// The script is sent by its digest, and in full only when the server says that
-// it does not have it. Nothing is sent by [New]: a service starts while its
-// Redis is down.
+// The script runs on Redis 5 or newer and on Valkey. A key lives for a second
+// longer than it says something, and none lives without an end. The script is
+// sent by its digest, and in full only when the server says that it does not
+// have it. Nothing is sent by [New]: a service starts while its Redis is down.
 //
 // # What it protects against
 //
@@ -105,8 +105,8 @@ type Store struct {
 	do      func(ctx context.Context, args ...any) (any, error)
 	prefix  string
 	timeout time.Duration
-	script  string
-	sha     any // a string, boxed once
+	scripts [1 + maxRequests]string // by how many plain policies, 0 for any others
+	shas    [1 + maxRequests]any    // strings, boxed once
 	asked   atomic.Pointer[[]*asked]
 }
 
@@ -140,13 +140,16 @@ func New(cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s.prefix += kind
-	s.use(script)
+	s.use(scripts(script))
 	return s, nil
 }
 
-func (s *Store) use(script string) {
-	sum := sha1.Sum([]byte(script)) //nolint:gosec // how Redis names scripts
-	s.script, s.sha = script, hex.EncodeToString(sum[:])
+func (s *Store) use(scripts [1 + maxRequests]string) {
+	s.scripts = scripts
+	for i, text := range s.scripts {
+		sum := sha1.Sum([]byte(text)) //nolint:gosec // how Redis names scripts
+		s.shas[i] = hex.EncodeToString(sum[:])
+	}
 }
 
 // Take implements [ratelimit.Store].
@@ -173,10 +176,15 @@ func (s *Store) Take(ctx context.Context, dst []ratelimit.Result, reqs []ratelim
 
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	reply, err := s.do(ctx, evalsha, s.sha, oneKey, key, a.general, a.tags, a.numbers)
+	var args [6]any
+	args[1], args[2], args[3] = s.shas[a.plain], oneKey, key
+	sent := append(args[:4], a.argv...)
+	sent[0] = evalsha
+	reply, err := s.do(ctx, sent...)
 	// No other error says that nothing was counted.
 	if err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") {
-		reply, err = s.do(ctx, "EVAL", s.script, oneKey, key, a.general, a.tags, a.numbers)
+		sent = append([]any{"EVAL", s.scripts[a.plain]}, sent[2:]...)
+		reply, err = s.do(ctx, sent...)
 	}
 	if err != nil {
 		return dst, err
@@ -192,10 +200,11 @@ var evalsha, oneKey any = "EVALSHA", int64(1) //nolint:gochecknoglobals // boxed
 // An asked is what the script is told of the policies of a Take, beside the
 // client's key.
 type asked struct {
-	policies               []ratelimit.Policy
-	cost                   int64
-	questions              []question
-	general, tags, numbers any // strings, boxed once; tags and numbers are empty unless all policies are plain
+	policies  []ratelimit.Policy
+	cost      int64
+	questions []question
+	plain     int   // how many there are, if all are plain
+	argv      []any // strings, boxed once
 }
 
 func (a *asked) of(reqs []ratelimit.Request) bool {
@@ -226,19 +235,21 @@ func (s *Store) asking(reqs []ratelimit.Request) (*asked, error) {
 		}
 	}
 	a := &asked{cost: reqs[0].Cost}
-	b := append(make([]byte, 0, 512), byte(len(reqs))) //nolint:gosec // at most maxRequests
+	plain := true
 	for i := range reqs {
 		q, ok := questionOf(&reqs[i])
 		if !ok {
 			return nil, report.Causef("policy %q is not complete, or a cost of %d above its burst", reqs[i].Policy.Name, reqs[i].Cost)
 		}
-		b = q.append(b, reqs[i].Policy.Name)
 		a.policies, a.questions = append(a.policies, reqs[i].Policy), append(a.questions, q)
+		plain = plain && q.kind == 'g'
 	}
-	end := len(b)
-	b = appendPlain(b, reqs)
-	tags := max(end, len(b)-24*len(reqs)) // behind them 3 numbers for each policy
-	a.general, a.tags, a.numbers = string(b[:end]), string(b[end:tags]), string(b[tags:])
+	if plain {
+		a.plain = len(reqs)
+		a.argv = []any{a.tags(), a.numbers()}
+	} else {
+		a.argv = []any{a.general()}
+	}
 	var next []*asked
 	if known != nil && len(*known) < maxAsked {
 		next = append(next, *known...)
@@ -296,41 +307,51 @@ func questionOf(r *ratelimit.Request) (q question, ok bool) {
 	return q, ok
 }
 
-// append appends q as the script reads it. Policies of one name but different
-// kinds are different ones: what is kept of one means nothing to another.
-func (q *question) append(b []byte, name string) []byte {
+// appendTag appends what names q and its policy to the script. Policies of one
+// name but different kinds are different ones: what is kept of one means nothing
+// to another.
+func (q *question) appendTag(b []byte, name string) []byte {
 	b = append(b, byte(1+len(name)), q.kind) //nolint:gosec // at most 64
-	b = append(b, name...)
-	for _, v := range [...]int64{q.cost, q.unit, q.span, q.more} {
+	return append(b, name...)
+}
+
+func appendNumbers(b []byte, numbers ...int64) []byte {
+	for _, v := range numbers {
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(float64(v)))
 	}
 	return b
 }
 
-// appendPlain appends, where all policies are plain, their tags and what is
-// asked of them once more: as the script reads them the quickest.
-func appendPlain(b []byte, reqs []ratelimit.Request) []byte {
-	for i := range reqs {
-		if p := &reqs[i].Policy; p.Exact || p.Backoff != 0 {
-			return b
-		}
+// general is what the script reads of policies that are not all plain.
+func (a *asked) general() string {
+	b := []byte{byte(len(a.questions))} //nolint:gosec // at most maxRequests
+	for i := range a.questions {
+		q := &a.questions[i]
+		b = appendNumbers(q.appendTag(b, a.policies[i].Name), q.cost, q.unit, q.span, q.more)
 	}
-	for i := range reqs {
-		name := reqs[i].Policy.Name
-		b = append(b, byte(1+len(name)), 'g') //nolint:gosec // at most 64
-		b = append(b, name...)
+	return string(b)
+}
+
+// tags and numbers are what it reads of plain ones.
+func (a *asked) tags() string {
+	var b []byte
+	for i := range a.questions {
+		b = a.questions[i].appendTag(b, a.policies[i].Name)
 	}
-	for i := range reqs {
-		q, _ := questionOf(&reqs[i])
+	return string(b)
+}
+
+func (a *asked) numbers() string {
+	var b []byte
+	for i := range a.questions {
+		q := &a.questions[i]
 		need := q.cost
 		if need == 0 {
 			need = q.unit
 		}
-		for _, v := range [...]int64{q.cost, need, q.span} {
-			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(float64(v)))
-		}
+		b = appendNumbers(b, q.cost, need, q.span)
 	}
-	return b
+	return string(b)
 }
 
 // appendResults believes nothing of what a server, or something that is not

@@ -114,7 +114,7 @@ func TestOneCommand(t *testing.T) {
 			t.Fatalf("%d policies: %d commands, %d results", n, len(f.commands), len(results))
 		}
 		c := f.commands[0]
-		if len(c) != 7 || c[0] != "EVALSHA" || c[2] != int64(1) || c[3] != "orders:limit:{}api:{a}b" {
+		if len(c) != 6 || c[0] != "EVALSHA" || c[2] != int64(1) || c[3] != "orders:limit:{}api:{a}b" {
 			t.Errorf("%d policies: command = %q", n, c)
 		}
 		for i, a := range c {
@@ -191,7 +191,7 @@ func TestOnlyNOSCRIPTIsAnsweredWithTheScript(t *testing.T) {
 			}
 			if len(f.commands) == 2 {
 				a, b := f.commands[0], f.commands[1]
-				if b[1] != redisstore.Script || !reflect.DeepEqual(a[2:], b[2:]) {
+				if b[1] != redisstore.ScriptOfPlain(1) || !reflect.DeepEqual(a[2:], b[2:]) {
 					t.Errorf("EVAL has other arguments than EVALSHA: %.80q", b)
 				}
 			}

@@ -159,20 +159,28 @@ const lag = 1_000_000_000
 // for where the time comes from, and how long the key lives.
 func (s *server) at(t *testing.T, c *clock) *redisstore.Store {
 	t.Helper()
-	text := redisstore.Script
-	for _, r := range [][2]string{
-		{"redis.call('TIME')", "{ARGV[4], ARGV[5]}"},
-		{"'PX', math.ceil(", "'PX', " + strconv.Itoa(lag) + " + math.ceil("},
-	} {
-		if strings.Count(text, r[0]) != 1 {
-			t.Fatalf("%q is not once in the script", r[0])
-		}
-		text = strings.Replace(text, r[0], r[1], 1)
-	}
 	store := newStore(t, redisstore.Config{Timeout: 10 * time.Second, Do: func(ctx context.Context, args ...any) (any, error) {
 		return s.do(ctx, append(args, c.us/1_000_000, c.us%1_000_000)...)
 	}})
-	store.Use(text)
+	store.Use(func(plain int, text string) string {
+		ways := 1
+		if plain > 0 {
+			ways = 2
+		}
+		for _, r := range []struct {
+			was, is string
+			times   int
+		}{
+			{"redis.call('TIME')", "{ARGV[#ARGV - 1], ARGV[#ARGV]}", 1},
+			{"'PX', math.ceil(", "'PX', " + strconv.Itoa(lag) + " + math.ceil(", ways},
+		} {
+			if got := strings.Count(text, r.was); got != r.times {
+				t.Fatalf("%q is %d times in the script for %d, want %d", r.was, got, plain, r.times)
+			}
+			text = strings.ReplaceAll(text, r.was, r.is)
+		}
+		return text
+	})
 	return store
 }
 

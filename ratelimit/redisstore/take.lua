@@ -1,61 +1,35 @@
--- KEYS[1] is a client, ARGV[1] what is asked of each of its policies. Durations
--- are nanoseconds, and those that are kept are relative to when that was
--- written: doubles hold them exactly up to 104 days, and to 64 ns beyond.
-local get, put, sub, byte, rep = struct.unpack, struct.pack, string.sub, string.byte, string.rep
+-- KEYS[1] is a client. Durations are nanoseconds, and those that are kept are
+-- relative to when that was written: doubles hold them exactly up to 104 days,
+-- and to 64 ns beyond.
 local time, state = redis.call('TIME'), redis.call('GET', KEYS[1])
 local now, stale = time[1] * 1000000 + time[2], false -- microseconds
-local magic = state and sub(state, 1, 3)
-local total, plain = byte(ARGV[1]), ARGV[2]
-
-local function save(kept, longest)
-  redis.call('SET', KEYS[1], kept, 'PX', math.ceil(longest / 1000000) + 1)
-end
+local get, put, sub = struct.unpack, struct.pack, string.sub
 
 -- Most clients are asked about the same plain policies, with neither a Backoff
 -- nor exact, again and again. Their state is gh2: how many, when it was
--- written, the levels, and then the tags, which are in ARGV[2], too. ARGV[3]
--- is what to add, what must fit, and the span.
-if plain ~= '' and (not state or magic == 'gh2' and byte(state, 4) == total and sub(state, 13 + 8 * total) == plain) then
-  local doubles = '<d' .. rep('d', total)
-  local q, levels, past = {get('<' .. rep('ddd', total), ARGV[3])}, nil, 0
-  if state then
-    levels = {get(doubles, state, 5)}
-    past = (now - levels[1]) * 1000
-    if not (past >= 0) then past, stale = 0, true end -- by another server's clock
+-- written, the levels, and then the tags. ARGV[1] is the tags, and ARGV[2] what
+-- is asked: for each what to add, what must fit, and the span. Of others
+-- ARGV[1] is all: how many, and for each its tag, what to add, the unit, the
+-- span, and its Backoff, or minus its Period if it is exact.
+--<short way>
+local byte, rep = string.byte, string.rep
+local magic = state and sub(state, 1, 3)
+local asked = {}
+if plain then
+  local pos, tag = 1, nil
+  for i = 1, total do
+    tag, pos = get('<Bc0', plain, pos)
+    local delta, unit, span = get('<ddd', ARGV[2], 24 * i - 23)
+    for _, v in ipairs({tag, delta, unit, span, 0}) do asked[#asked + 1] = v end
   end
-  local results, all, longest, at = {}, true, 0, 1
-  for i = 2, total + 1 do
-    local level, span = 0, q[at + 2]
-    if state then
-      level = levels[i]
-      if not (level > -1e18 and level < 1e18) then return 'foreign' end
-      level = level - past
-      if level < 0 then level = 0 end
-      if level > span then level, stale = span, true end -- the policy was another one
-    else
-      levels = levels or {now}
-    end
-    local fits = q[at] < 0 or level + q[at + 1] <= span
-    all = all and fits
-    levels[i], results[2 * i - 3] = level, fits and 1 or 0
-    at = at + 3
-  end
-  at = 1
-  for i = 2, total + 1 do
-    if all then levels[i] = math.max(0, levels[i] + q[at]) end
-    if levels[i] > longest then longest = levels[i] end
-    results[2 * i - 2] = levels[i]
-    at = at + 3
-  end
-  if q[1] ~= 0 and (all or stale) then
-    if longest > 0 then
-      levels[1], levels[total + 2] = now, nil
-      save(put('<c3B' .. sub(doubles, 2), 'gh2', total, unpack(levels)) .. plain, longest)
-    elseif state then
-      redis.call('DEL', KEYS[1])
-    end
-  end
-  return put('<' .. rep('Bd', total), unpack(results))
+else
+  total = byte(ARGV[1])
+  asked = {get('<' .. rep('Bc0dddd', total), ARGV[1], 2)}
+end
+
+-- A second more, lest the keys of busy clients end and begin all the time.
+local function save(kept, longest)
+  redis.call('SET', KEYS[1], kept, 'PX', math.ceil(longest / 1000000) + 1000)
 end
 
 -- What is kept of a policy stands under its tag, whose first letter says what:
@@ -100,10 +74,7 @@ elseif state then
   end
 end
 
--- Five values for each policy: its tag, what to add, the unit, the span, and
--- its Backoff, or minus its Period if it is exact.
-local asked = {get('<' .. rep('Bc0dddd', total), ARGV[1], 2)}
-local last, all = #asked - 1, true
+local last, all = 5 * total, true
 for i = 1, last, 5 do
   local tag, need, span, more = asked[i], asked[i + 1], asked[i + 3], asked[i + 4]
   local level = known[tag]
@@ -195,10 +166,10 @@ if write then
       keep, record = r.keep, put('<Bc0dB' .. rep('d', #r), #tag, tag, r.keep, r.n, unpack(r))
     end
     if keep > 0 and count < 16 then
-      kept, count, longest, plain = kept .. record, count + 1, math.max(longest, keep), ''
+      kept, count, longest, plain = kept .. record, count + 1, math.max(longest, keep), nil
     end
   end
-  if count > 0 and plain ~= '' then -- as above
+  if count > 0 and plain then -- as above
     save(put('<c3B' .. rep('d', total + 1), 'gh2', total, unpack(levels)) .. plain, longest)
   elseif count > 0 then
     save(put('<c3d', 'gh1', now) .. kept, longest)
