@@ -19,29 +19,41 @@ const (
 	breakFor   = int64(250 * time.Millisecond)
 )
 
-// ask reports whether the Store may be asked. If so, one of succeeded, failed
-// and abandoned must follow.
-func (b *breaker) ask(now int64) bool {
+// A turn is leave to ask the Store. One that is a probe decides alone what
+// becomes of a breaker that is open.
+type turn struct{ granted, probe bool }
+
+// ask asks for leave. What is granted must end with one of succeeded, failed and
+// abandoned.
+func (b *breaker) ask(now int64) turn {
 	until := b.until.Load()
-	return until == 0 || now >= until && b.probing.CompareAndSwap(false, true)
+	if until == 0 {
+		return turn{granted: true}
+	}
+	probe := now >= until && b.probing.CompareAndSwap(false, true)
+	return turn{probe, probe}
 }
 
-func (b *breaker) succeeded() {
-	if b.failures.Load() != 0 { // hardly ever: this is on every request's way
+func (b *breaker) succeeded(t turn) {
+	if b.failures.Load() != 0 && (t.probe || b.until.Load() == 0) { // hardly ever: this is on every request's way
 		b.failures.Store(0)
 	}
-	if b.until.Load() != 0 {
+	if t.probe {
 		b.until.Store(0)
 		b.probing.Store(false)
 	}
 }
 
-func (b *breaker) failed(now int64) {
-	if b.failures.Add(1) >= breakAfter {
+func (b *breaker) failed(t turn, now int64) {
+	if b.failures.Add(1) >= breakAfter && (t.probe || b.until.Load() == 0) {
 		b.until.Store(now + breakFor)
 	}
-	b.probing.Store(false)
+	b.abandoned(t)
 }
 
 // abandoned is said when it is not the Store's fault that there is no answer.
-func (b *breaker) abandoned() { b.probing.Store(false) }
+func (b *breaker) abandoned(t turn) {
+	if t.probe {
+		b.probing.Store(false)
+	}
+}

@@ -3,6 +3,7 @@ package ratelimit_test
 import (
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -119,31 +120,45 @@ func TestExactPoliciesKeepTheOrder(t *testing.T) {
 	}
 }
 
-// The memory of exact policies is bounded, whatever their Limit, and what one
-// limit or client left in it is nothing to another.
+// The memory of exact policies is bounded, whatever their Limit.
 func TestTheMemoryOfExactPolicies(t *testing.T) {
 	t.Parallel()
-	for limit, want := range map[int64]int{1: 1 << 17, 5: 1 << 17, 100: 1 << 13} {
+	for limit, want := range map[int64]int{1: 1 << 17, 5: 1 << 17, 100: 1 << 14} {
 		m := ratelimit.NewClocked(0, ratelimit.Policy{Limit: limit, Period: time.Second, Exact: true})
-		m.TakeAt(0, "k", 1)
-		if rows, bytes := m.ExactRows(limit); rows != want || bytes > 20<<20 {
-			t.Errorf("Limit %d: room for %d in %d bytes, want %d in at most 20 MiB", limit, rows, bytes, want)
+		if rows, bytes := m.Rows(); rows != want || bytes > 16<<20 {
+			t.Errorf("Limit %d: room for %d in %d bytes, want %d in at most 16 MiB", limit, rows, bytes, want)
 		}
 	}
-	small, large := ratelimit.Policy{Name: "n", Limit: 5, Period: time.Second, Exact: true}, ratelimit.Policy{Name: "n", Limit: 8, Period: time.Second, Exact: true}
-	m := ratelimit.NewClocked(8, large)
-	m.TakeAt(0, "k", 8)
-	m.TakeAt(0, "k", -8)
-	m.With(small).TakeAt(0, "k", 5)
-	if res, _, _ := m.TakeAt(0, "k", 0); res[0].Remaining != 3 {
-		t.Errorf("%d left of 8 after 5, want 3", res[0].Remaining)
-	}
+	m := ratelimit.NewClocked(8, ratelimit.Policy{Limit: 8, Period: time.Second, Exact: true})
 	for i := range 100 { // all of them in 8 rows
 		m.TakeAt(time.Duration(i)*time.Microsecond, string(rune('a'+i)), 8)
 	}
 	m.TakeAt(time.Millisecond, "fresh", 1)
 	if res, _, _ := m.TakeAt(time.Millisecond, "fresh", 0); res[0].Remaining != 7 {
 		t.Errorf("%d left of 8 after 1 in another's place, want 7", res[0].Remaining)
+	}
+}
+
+// Limits beyond those that have rows of their own share them, and no client's
+// counters take each other's place.
+func TestManyLimitsInOneMemory(t *testing.T) {
+	t.Parallel()
+	m := ratelimit.NewClocked(8)
+	for i := range 200 {
+		m.With(ratelimit.Policy{Name: "p" + strconv.Itoa(i), Limit: 1, Period: time.Second})
+	}
+	if n := m.Shelves(); n > 64 {
+		t.Errorf("%d limits have rows of their own, want at most 64", n)
+	}
+	c := m.With(ratelimit.Policy{Name: "p198", Limit: 10, Period: time.Second}, ratelimit.Policy{Name: "p199", Limit: 10, Period: 24 * time.Hour})
+	for i := range 20 {
+		at := time.Duration(i) * 1100 * time.Millisecond
+		for other := range 7 {
+			c.TakeAt(at, "other"+strconv.Itoa(other), 2)
+		}
+		if res, _, _ := c.TakeAt(at, "victim", 1); res[0].RetryAfter > time.Second {
+			t.Fatalf("%d: RetryAfter = %v of a limit in a second", i, res[0].RetryAfter)
+		}
 	}
 }
 

@@ -20,8 +20,15 @@ func NewClocked(maxKeys int, policies ...Policy) Clocked {
 	return Clocked{Memory: m}.With(policies...)
 }
 
-// Rows returns how many counters there is room for.
-func (c Clocked) Rows() int { return len(c.levels.words) / c.levels.width }
+// Rows returns how many clients there is room for under the first policy, and
+// the bytes that they take.
+func (c Clocked) Rows() (rows, bytes int) {
+	s := c.quotas[0].shelf
+	return len(s.words) / s.width, 8 * len(s.words)
+}
+
+// Shelves returns how many limits have rows of their own.
+func (c Clocked) Shelves() int { return len(*c.shelves.Load()) }
 
 // TakeAt takes at the time now.
 func (c Clocked) TakeAt(now time.Duration, key string, cost int64) (results []Result, ok, crowded bool) {
@@ -41,16 +48,9 @@ func (c Clocked) With(policies ...Policy) Clocked {
 		if err != nil {
 			panic(err)
 		}
-		c.quotas = append(c.quotas, complete.quota(c.salt(complete.Name)))
+		c.quotas = append(c.quotas, c.quota(&complete, "test"))
 	}
 	return c
-}
-
-// ExactRows returns how many counters of an exact policy there is room for, and
-// the bytes that they take.
-func (c Clocked) ExactRows(limit int64) (rows, bytes int) {
-	s := c.shelf(&quota{exact: true, burst: limit})
-	return len(s.words) / s.width, 8 * len(s.words)
 }
 
 // Plans returns how many plans of requests l remembers.

@@ -6,6 +6,7 @@ import "time"
 // time that it takes to come back, its level (GCRA, ITU-T I.371). All times are
 // nanoseconds.
 type quota struct {
+	shelf   *shelf
 	salt    uint64 // tells the counters of one client apart
 	unit    int64  // what a cost of 1 adds to the level
 	span    int64  // a whole burst
@@ -13,14 +14,6 @@ type quota struct {
 	period  int64
 	backoff int64
 	exact   bool
-}
-
-func (p *Policy) quota(salt uint64) quota {
-	u := int64(p.unit())
-	return quota{
-		salt: salt, unit: u, span: u * p.Burst, burst: p.Burst,
-		period: int64(p.Period), backoff: int64(p.Backoff), exact: p.Exact,
-	}
 }
 
 // A state is what a row of a [Memory] says of a client at a time.
@@ -86,10 +79,7 @@ func (q *quota) after(s *state, cost int64) {
 	case q.exact:
 		s.young += cost
 	case cost < 0:
-		if s.waits > 0 && s.level > q.span-q.unit {
-			s.waits--
-		}
-		s.level = max(0, min(s.level, q.span)+cost*q.unit)
+		q.giveBack(s, -cost*q.unit)
 	default:
 		s.level += cost * q.unit
 		if q.backoff != 0 && s.level > q.span-q.unit {
@@ -97,6 +87,14 @@ func (q *quota) after(s *state, cost int64) {
 			s.waits = min(s.waits+1, waitMask)
 		}
 	}
+}
+
+// giveBack lowers the level, which a Backoff may have raised.
+func (q *quota) giveBack(s *state, amount int64) {
+	if s.waits > 0 && s.level > q.span-q.unit {
+		s.waits--
+	}
+	s.level = max(0, min(s.level, q.span)-amount)
 }
 
 // wait is how long the quota stays used up for the n-th time.
@@ -120,9 +118,8 @@ func (q *quota) write(row []int64, s *state, cost, now int64) {
 			}
 		}
 		clear(row[rowHead+s.young:]) // also what another client or limit left
-		if row[rowEnd] = 0; s.young > 0 {
-			row[rowEnd] = times[0] + q.period
-		}
+		// How soon it gives way goes by how much is used up, as with others.
+		row[rowEnd] = now + s.young*q.unit
 	case q.backoff != 0 && (s.level > 0 || s.waits > 0):
 		end := now + s.level + q.backoff
 		if cost < 0 { // what is remembered is not remembered for longer

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/gatehouse-go/gatehouse/audit/decision"
 	"github.com/gatehouse-go/gatehouse/internal/pass"
@@ -71,7 +72,7 @@ func (l *Limiter) Handler(next http.Handler) http.Handler {
 			pass.On(next, w, r)
 			return
 		}
-		l.conditional(next, w, r, p, who, cost) //nolint:contextcheck // it outlives the request's
+		l.conditional(next, w, r, l.taken(p, who, cost, results, how)) //nolint:contextcheck // it outlives the request's
 	})
 }
 
@@ -106,7 +107,7 @@ func (l *Limiter) asked(r *http.Request, listening bool) (p *plan, who client, c
 
 // conditional gives back what r took if its answer does not count. A handler
 // that panics counts with the status 500 unless another one went out.
-func (l *Limiter) conditional(next http.Handler, w http.ResponseWriter, r *http.Request, p *plan, who client, cost int64) {
+func (l *Limiter) conditional(next http.Handler, w http.ResponseWriter, r *http.Request, t *taken) {
 	wrapped, rec := respwriter.Wrap(w, r, respwriter.Options{})
 	status := http.StatusInternalServerError
 	defer func() {
@@ -117,14 +118,66 @@ func (l *Limiter) conditional(next http.Handler, w http.ResponseWriter, r *http.
 			return
 		}
 		ctx := context.WithoutCancel(r.Context()) // the client may have gone by now
-		var buf [maxPolicies]Result
-		_, how, err := l.take(ctx, buf[:0], p, who, -cost)
-		if err != nil || how.degraded != "" {
+		if err := l.giveBack(ctx, t); err != nil {
 			l.report.Hint(ctx, "refund", "the Store fails, and what a request took that did not count is not given back")
 		}
 	}()
 	pass.On(next, wrapped, r)
 	status = http.StatusOK // by net/http, if nobody else
+}
+
+// A taken is what a request took, and where.
+type taken struct {
+	plan  *plan
+	who   client
+	cost  int64
+	local bool               // in this process, not in the Store
+	ends  [maxPolicies]int64 // when it will have come back with time
+}
+
+func (l *Limiter) taken(p *plan, who client, cost int64, results []Result, how course) *taken {
+	t := &taken{plan: p, who: who, cost: cost, local: l.store == nil || how.degraded != ""}
+	now := l.memory.now()
+	for i := range results {
+		t.ends[i] = now + int64(results[i].ResetAfter)
+	}
+	return t
+}
+
+// giveBack gives back as much of what was taken as has not come back with time,
+// to where it was taken. Without that, clients could take slowly and give back
+// at once.
+func (l *Limiter) giveBack(ctx context.Context, t *taken) error {
+	now := l.memory.now()
+	var buf [maxPolicies]time.Duration
+	within := buf[:len(t.plan.policies)]
+	some := false
+	for i := range within {
+		within[i] = time.Duration(max(0, t.ends[i]-now))
+		some = some || within[i] > 0
+	}
+	switch {
+	case !some:
+		return nil
+	case t.local:
+		for i := range within {
+			if within[i] > 0 {
+				l.memory.giveBack(now, t.who.hash, &t.plan.quotas[i], -t.cost, within[i])
+			}
+		}
+		return nil
+	}
+	results, err := l.call(ctx, nil, t.plan, t.who.key, -t.cost, within, now)
+	if err != nil {
+		return err
+	}
+	for i := range within {
+		if within[i] > 0 {
+			l.memory.mirror(now, t.who.hash, t.plan.quotas[i:i+1], results[:1], true)
+			results = results[1:]
+		}
+	}
+	return nil
 }
 
 // tell reports what an operator should know beside the decision.

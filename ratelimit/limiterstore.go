@@ -108,7 +108,7 @@ func windowResult(req *Request, state limiter.Context, ok bool) Result {
 }
 
 // The methods of limiter.Store count, by the same algorithm, under keys of their
-// own: a Memory serves middlewares of ulule/limiter that know no other stores.
+// own and for each Rate apart: a Memory serves middlewares of ulule/limiter that know no other stores.
 // A Context's Reset is when all of the quota is back.
 
 // Get takes 1 from the quota of key.
@@ -137,7 +137,8 @@ func (m *Memory) Increment(_ context.Context, key string, count int64, rate limi
 		return limiter.Context{}, fmt.Errorf("ratelimit: the Rate's %w", errors.Join(faults...))
 	}
 	cost := min(count, rate.Limit) // of more, nothing is taken
-	quotas := [1]quota{policy.quota(m.salt("limiter.Store"))}
+	policy.Name = policy.String()
+	quotas := [1]quota{m.quota(&policy, "limiter.Store")}
 	var buf [1]Result
 	var results []Result
 	if who := m.client(key); count > rate.Limit {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"math/bits"
 	"net/netip"
 	"sync"
@@ -16,11 +17,10 @@ import (
 type MemoryConfig struct {
 	_ [0]func() // keyed literals only
 
-	// MaxKeys is how many counters are remembered, rounded up to a power of
-	// two: one for each client and limit. If zero, it is 131,072. A counter
-	// takes 16 bytes, and those of Exact policies are in memory of their own:
-	// 16 bytes and 8 more for each of their Limit, rounded up to a power of two,
-	// 16 MiB at most for each such size.
+	// MaxKeys is how many clients are remembered under each limit, rounded up to
+	// a power of two. If zero, it is 131,072. A client takes 16 bytes, and under
+	// an Exact limit 8 more for each of its Limit, of which there are fewer where
+	// they would take more than 16 MiB.
 	MaxKeys int
 }
 
@@ -33,21 +33,29 @@ type MemoryConfig struct {
 // needed. Nothing in it is a pointer, so the garbage collector never walks it,
 // and nothing of a key is kept.
 //
-// A hash belongs to one set of rows. When all of them are in use, the one that
-// would be free soonest gives way: flooding the memory with fresh clients
-// replaces fresh clients. The seed is secret, so nobody can aim at a set.
+// Each limit has rows of its own, and a hash belongs to one set of them. When
+// all of them are in use, the one that would be free soonest gives way: flooding
+// the memory with fresh clients replaces fresh clients. The seed is secret, so
+// nobody can aim at a set.
 type Memory struct {
 	seed      maphash.Seed
 	start     time.Time
 	maxKeys   int
-	levels    shelf
-	times     [timeShelves]atomic.Pointer[shelf] // made when they are needed
+	shelves   atomic.Pointer[map[shelfKey]*shelf]
 	making    sync.Mutex
 	locks     [maxLocks]lock
 	forgotten atomic.Uint64
 }
 
-// A shelf is rows of one width, in sets.
+// A shelfKey names the counters of a limit: policies of one name but different
+// kinds are different ones, for what is kept of one means nothing to another.
+type shelfKey struct {
+	salt  uint64
+	kind  byte
+	width int
+}
+
+// A shelf is the rows of a limit, in sets.
 type shelf struct {
 	width int
 	mask  uint64
@@ -71,7 +79,9 @@ const (
 
 	rowHash, rowEnd, rowHead = 0, 1, 2
 
-	timeShelves = 8 // for 1, 2, 4 … 128 times
+	// maxShelves is how many limits have rows of their own. Those of others are
+	// among them.
+	maxShelves = 64
 
 	// epoch is the time at which a Memory begins, so that 0 is long ago.
 	epoch = int64(2 * maxPeriod)
@@ -87,18 +97,17 @@ func NewMemory(cfg MemoryConfig) (*Memory, error) {
 	if cfg.MaxKeys == 0 {
 		cfg.MaxKeys = defaultMaxKeys
 	}
-	return &Memory{
-		seed: maphash.MakeSeed(), start: time.Now(), maxKeys: cfg.MaxKeys,
-		levels: newShelf(cfg.MaxKeys, rowHead),
-	}, nil
+	m := &Memory{seed: maphash.MakeSeed(), start: time.Now(), maxKeys: cfg.MaxKeys}
+	m.shelves.Store(new(map[shelfKey]*shelf))
+	return m, nil
 }
 
-func newShelf(rows, width int) shelf {
+func newShelf(rows, width int) *shelf {
 	sets := 1
 	if rows > ways {
 		sets = 1 << bits.Len(uint((rows-1)/ways))
 	}
-	return shelf{width, uint64(sets - 1), make([]int64, sets*ways*width)}
+	return &shelf{width, uint64(sets - 1), make([]int64, sets*ways*width)}
 }
 
 func (m *Memory) now() int64 { return epoch + int64(time.Since(m.start)) } // by the monotonic clock
@@ -111,31 +120,54 @@ func (m *Memory) clientAt(bucket netip.Prefix) uint64 {
 	return max(1, maphash.Comparable(m.seed, bucket.Addr()))
 }
 
-// salt is what tells a policy's counters from those of others.
-func (m *Memory) salt(name string) uint64 { return maphash.String(m.seed, name) }
-
-// shelf returns where the counters of a quota are.
-func (m *Memory) shelf(q *quota) *shelf {
-	if !q.exact {
-		return &m.levels
+// quota returns p as it is counted here, for the limiter or whatever else is
+// called owner.
+func (m *Memory) quota(p *Policy, owner string) quota {
+	u := int64(p.unit())
+	q := quota{
+		salt: maphash.String(m.seed, owner+":"+p.Name), unit: u, span: u * p.Burst, burst: p.Burst,
+		period: int64(p.Period), backoff: int64(p.Backoff), exact: p.Exact,
 	}
-	class := bits.Len64(uint64(q.burst - 1)) //nolint:gosec // positive
-	if s := m.times[class].Load(); s != nil {
+	key := shelfKey{q.salt, 'g', rowHead}
+	switch {
+	case q.exact:
+		key.kind, key.width = 'e', rowHead+int(p.Burst)
+	case q.backoff != 0:
+		key.kind = 'b'
+	}
+	q.shelf = m.shelf(key)
+	return q
+}
+
+// shelf returns the rows of that key, and makes them if they are not there.
+func (m *Memory) shelf(key shelfKey) *shelf {
+	if s := (*m.shelves.Load())[key]; s != nil {
 		return s
 	}
 	m.making.Lock()
 	defer m.making.Unlock()
-	if s := m.times[class].Load(); s != nil {
+	known := *m.shelves.Load()
+	if s := known[key]; s != nil {
 		return s
 	}
-	width := rowHead + 1<<class
+	if len(known) >= maxShelves {
+		for other, s := range known {
+			if other.kind == key.kind && other.width == key.width {
+				return s
+			}
+		}
+	}
 	rows := m.maxKeys
-	for rows > ways && rows*width*8 > maxTimes {
+	for rows > ways && rows*key.width*8 > maxTimes {
 		rows /= 2
 	}
-	s := newShelf(rows, width)
-	m.times[class].Store(&s)
-	return &s
+	next := maps.Clone(known)
+	if next == nil {
+		next = make(map[shelfKey]*shelf)
+	}
+	next[key] = newShelf(rows, key.width)
+	m.shelves.Store(&next)
+	return next[key]
 }
 
 // Take implements [Store].
@@ -153,16 +185,41 @@ func (m *Memory) Take(_ context.Context, dst []Result, reqs []Request) ([]Result
 		if p.Limit < 1 || p.Period < minPeriod || p.Burst < 1 || reqs[i].Cost > p.Burst || p.Exact && p.Burst > maxExact {
 			return dst, errSpoilt
 		}
-		quotas = append(quotas, p.quota(m.salt(p.Name)))
+		quotas = append(quotas, m.quota(p, "Store"))
 	}
-	dst, _ = m.take(m.now(), dst, m.client(reqs[0].Key), quotas, reqs[0].Cost)
+	now, client, cost := m.now(), m.client(reqs[0].Key), reqs[0].Cost
+	if cost >= 0 {
+		dst, _ = m.take(now, dst, client, quotas, cost)
+		return dst, nil
+	}
+	for i := range reqs {
+		dst = append(dst, m.giveBack(now, client, &quotas[i], cost, reqs[i].Within))
+	}
 	return dst, nil
+}
+
+// giveBack is take for one policy and a negative cost, of which within is the
+// bound unless it is 0.
+func (m *Memory) giveBack(now int64, client uint64, q *quota, cost int64, within time.Duration) Result {
+	p := placeOf(q, client)
+	l := &m.locks[p.set%maxLocks]
+	l.Lock()
+	defer l.Unlock()
+	if p.look(q, now, cost); p.row != nil {
+		if cost = max(cost, -q.burst); within > 0 && !q.exact && int64(within) < -cost*q.unit {
+			q.giveBack(&p.state, int64(within))
+		} else {
+			q.after(&p.state, cost)
+		}
+		q.write(p.row, &p.state, cost, now)
+	}
+	return q.result(&p.state, cost, now, true)
 }
 
 // weigh says what take would, and takes nothing.
 func (m *Memory) weigh(now int64, dst []Result, client uint64, quotas []quota, cost int64) []Result {
 	for i := range quotas {
-		p := m.place(&quotas[i], client)
+		p := placeOf(&quotas[i], client)
 		l := &m.locks[p.set%maxLocks]
 		l.Lock()
 		p.look(&quotas[i], now, cost)
@@ -178,7 +235,7 @@ func (m *Memory) mirror(now int64, client uint64, quotas []quota, results []Resu
 	for i := range quotas {
 		q := &quotas[i]
 		s := q.stated(&results[i], now)
-		p := m.place(q, client)
+		p := placeOf(q, client)
 		l := &m.locks[p.set%maxLocks]
 		l.Lock()
 		p.look(q, now, 0)
@@ -192,30 +249,30 @@ func (m *Memory) mirror(now int64, client uint64, quotas []quota, results []Resu
 	}
 }
 
+// marks are the rows of clients of whom something is noted that ends.
+func (m *Memory) marks() *shelf { return m.shelf(shelfKey{0, 'm', rowHead}) }
+
 // mark notes something about a client that ends at that time.
 func (m *Memory) mark(client uint64, end, now int64) {
-	p := place{shelf: &m.levels, hash: int64(client), set: int(client & m.levels.mask)} //nolint:gosec // the bits count, not the number
+	p := place{shelf: m.marks(), hash: int64(client)} //nolint:gosec // the bits count, not the number
+	p.set = int(client & p.shelf.mask)                //nolint:gosec // the bits count, not the number
 	l := &m.locks[p.set%maxLocks]
 	l.Lock()
 	defer l.Unlock()
-	var victim []int64
-	if p.row, victim = m.levels.find(p.set, p.hash); p.row == nil {
-		if victim[rowEnd] > now {
-			return // a mark is worth less than a count
-		}
-		p.row = victim
-		p.row[rowHash] = p.hash
+	if p.row, _ = p.shelf.find(p.set, p.hash); p.row == nil {
+		p.claim(now)
 	}
 	p.row[rowEnd] = end
 }
 
 // marked reports whether there is a mark that has not ended.
 func (m *Memory) marked(client uint64, now int64) bool {
-	set := int(client & m.levels.mask) //nolint:gosec // the bits count, not the number
+	s := m.marks()
+	set := int(client & s.mask) //nolint:gosec // the bits count, not the number
 	l := &m.locks[set%maxLocks]
 	l.Lock()
 	defer l.Unlock()
-	row, _ := m.levels.find(set, int64(client)) //nolint:gosec // the bits count, not the number
+	row, _ := s.find(set, int64(client)) //nolint:gosec // the bits count, not the number
 	return row != nil && row[rowEnd] > now
 }
 
@@ -236,8 +293,8 @@ type place struct {
 	fits  bool
 }
 
-func (m *Memory) place(q *quota, client uint64) place {
-	s := m.shelf(q)
+func placeOf(q *quota, client uint64) place {
+	s := q.shelf
 	h := mix(client ^ q.salt)
 	return place{shelf: s, hash: int64(h), set: int(h & s.mask)} //nolint:gosec // the bits count, not the number
 }
@@ -264,7 +321,7 @@ func (m *Memory) take(now int64, dst []Result, client uint64, quotas []quota, co
 	var places [maxPolicies]place
 	var locks uint64 // a bit for each
 	for i := range quotas {
-		places[i] = m.place(&quotas[i], client)
+		places[i] = placeOf(&quotas[i], client)
 		locks |= 1 << (places[i].set % maxLocks)
 	}
 	for held := locks; held != 0; held &= held - 1 { // always in the same order
@@ -294,8 +351,8 @@ func (m *Memory) take(now int64, dst []Result, client uint64, quotas []quota, co
 // cost that is taken.
 func (m *Memory) takeOne(now int64, client uint64, q *quota, cost int64) (Result, bool) {
 	h := mix(client ^ q.salt)
-	set := int(h & m.levels.mask) //nolint:gosec // the bits count, not the number
-	rows := m.levels.words[set*ways*rowHead:][: ways*rowHead : ways*rowHead]
+	set := int(h & q.shelf.mask) //nolint:gosec // the bits count, not the number
+	rows := q.shelf.words[set*ways*rowHead:][: ways*rowHead : ways*rowHead]
 	hash, need := int64(h), cost*q.unit //nolint:gosec // the bits count, not the number
 	lock := &m.locks[set%maxLocks]
 	lock.Lock()
@@ -339,11 +396,14 @@ func (p *place) look(q *quota, now, cost int64) {
 // one had to be forgotten.
 func (p *place) commit(q *quota, now, cost int64) (forgot bool) {
 	q.after(&p.state, cost)
+	if p.row != nil && p.row[rowHash] != p.hash { // where limits share a shelf
+		p.row = nil
+	}
 	if p.row == nil {
 		if cost < 0 {
 			return false
 		}
-		forgot = p.claim(now) // not sooner: another policy of the client may have
+		forgot = p.claim(now)
 	}
 	q.write(p.row, &p.state, cost, now)
 	if q.exact {

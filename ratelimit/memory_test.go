@@ -192,17 +192,34 @@ func TestGivingBackNeverRaisesAboveTheLimit(t *testing.T) {
 func TestFloodOfFreshKeysPardonsNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		for _, limits := range []string{"5 per minute", "5 per minute; 100 per hour"} {
-			l := mustNew(t, ratelimit.Config{Limits: []string{limits}})
+		shared := mustMemory(t)
+		day := mustNew(t, ratelimit.Config{Limits: []string{"1000 per day"}, Name: "day", Store: shared})
+		for limits, cfg := range map[string]ratelimit.Config{
+			"one":      {Limits: []string{"5 per minute"}},
+			"longer":   {Limits: []string{"5 per minute; 100 per hour"}},
+			"much":     {Limits: []string{"5 per minute; 10 per day"}},
+			"exact":    {Policies: []ratelimit.Policy{{Limit: 5, Period: time.Hour, Exact: true}}},
+			"few rows": {Policies: []ratelimit.Policy{{Limit: 5, Period: time.Hour, Exact: true}, {Name: "many", Limit: 100, Period: time.Hour, Exact: true}}},
+			"backoff":  {Policies: []ratelimit.Policy{{Limit: 5, Period: 15 * time.Minute, Backoff: time.Hour}}},
+			"shared":   {Limits: []string{"5 per minute"}, Name: "minute", Store: shared},
+		} {
+			l := mustNew(t, cfg)
 			exhausted := []string{"first", "second", "third"}
 			for _, key := range exhausted {
 				for range 5 {
 					take(t, l, key, 1)
 				}
 			}
-			for i := range 600_000 {
+			n := 600_000
+			if limits == "few rows" { // a tenth of them are as many for a tenth of the rows
+				n /= 10
+			}
+			for i := range n {
 				if !take(t, l, "fresh"+strconv.Itoa(i), 1).OK {
 					t.Fatalf("fresh key %d refused", i)
+				}
+				if limits == "shared" {
+					take(t, day, "fresh"+strconv.Itoa(i), 1)
 				}
 			}
 			for _, key := range exhausted {
@@ -268,7 +285,7 @@ func TestTheClientThatWouldBeDoneSoonestIsForgotten(t *testing.T) {
 func TestTableSize(t *testing.T) {
 	t.Parallel()
 	for slots, want := range map[int]int{1: 8, 8: 8, 9: 16, 17: 32, 1000: 1024, 1 << 17: 1 << 17, 1<<17 + 1: 1 << 18} {
-		if got := ratelimit.NewClocked(slots, ratelimit.Policy{Limit: 1, Period: time.Second}).Rows(); got != want {
+		if got, _ := ratelimit.NewClocked(slots, ratelimit.Policy{Limit: 1, Period: time.Second}).Rows(); got != want {
 			t.Errorf("%d slots became %d, want %d", slots, got, want)
 		}
 	}

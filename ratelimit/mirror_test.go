@@ -337,3 +337,66 @@ func TestAStoreThatPanics(t *testing.T) {
 		}
 	})
 }
+
+// A request that asked before the breaker opened and fails late is no probe.
+func TestOneProbeAtATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var inside, most atomic.Int64
+		wait := make(chan time.Duration, 100)
+		l := mustNew(t, ratelimit.Config{Name: "a", Limits: []string{"1000-S"}, Store: storeFunc(
+			func(_ context.Context, dst []ratelimit.Result, _ []ratelimit.Request) ([]ratelimit.Result, error) {
+				most.Store(max(most.Load(), inside.Add(1)))
+				defer inside.Add(-1)
+				time.Sleep(<-wait)
+				return dst, errors.New("down")
+			})})
+		var wg sync.WaitGroup
+		ask := func(takes time.Duration) {
+			wait <- takes
+			wg.Go(func() { take(t, l, "k", 1) })
+			synctest.Wait()
+		}
+		ask(400 * time.Millisecond) // the straggler
+		for range 3 {
+			ask(0)
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(300 * time.Millisecond)
+		most.Store(0)
+		for range 5 {
+			wg.Go(func() { take(t, l, "k", 1) }) // one of them is the probe
+		}
+		wait <- 600 * time.Millisecond
+		time.Sleep(200 * time.Millisecond) // the straggler has failed
+		for range 5 {
+			wg.Go(func() { take(t, l, "k", 1) })
+		}
+		synctest.Wait()
+		if got := inside.Load(); got != 1 {
+			t.Errorf("%d probes at once, want 1", got)
+		}
+		wg.Wait()
+	})
+}
+
+// What the mirror says is counted from when the Store answered, not from when it
+// was asked.
+func TestTheMirrorIsNotEarly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared := mustMemory(t)
+		l := mustNew(t, ratelimit.Config{Name: "a", Limits: []string{"1 per 2 seconds"}, Store: storeFunc(
+			func(ctx context.Context, dst []ratelimit.Result, reqs []ratelimit.Request) ([]ratelimit.Result, error) {
+				time.Sleep(400 * time.Millisecond)
+				dst, err := shared.Take(ctx, dst, reqs)
+				time.Sleep(400 * time.Millisecond)
+				return dst, err
+			})})
+		take(t, l, "k", 1)
+		said := take(t, l, "k", 1)
+		if again := take(t, l, "k", 1); again.OK || again.RetryAfter < said.RetryAfter {
+			t.Errorf("the mirror says %+v, after the Store said %+v", again, said)
+		}
+	})
+}

@@ -36,7 +36,7 @@ func newPlan(name string, policies []Policy, m *Memory) *plan {
 		if name != "" {
 			shown = name + "-" + shown
 		}
-		p.quotas = append(p.quotas, policies[i].quota(m.salt(name+":"+policies[i].Name)))
+		p.quotas = append(p.quotas, m.quota(&policies[i], name))
 		p.shown = append(p.shown, shown)
 		p.limits = append(p.limits, strconv.FormatInt(policies[i].Limit, 10))
 		p.causes = append(p.causes, report.Cause(policies[i].String()))

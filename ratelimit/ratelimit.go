@@ -87,6 +87,7 @@ import (
 
 	"github.com/gatehouse-go/gatehouse/audit/decision"
 	"github.com/gatehouse-go/gatehouse/internal/report"
+	"github.com/gatehouse-go/gatehouse/tlsredirect/clientip"
 )
 
 // Config configures a [Limiter]. One of Limits and Policies is required.
@@ -368,8 +369,8 @@ func (l *Limiter) client(key string) client {
 	if key == "" {
 		return client{}
 	}
-	if addr, ok := strings.CutPrefix(key, addrKey); ok && l.key == nil {
-		if bucket, err := netip.ParsePrefix(addr); err == nil {
+	if addr, ok := strings.CutPrefix(key, addrKey); ok { // of ByAddr, or like it
+		if bucket, err := netip.ParsePrefix(addr); err == nil && keyOf(clientip.Bucket(bucket.Addr())) == key {
 			return client{l.memory.clientAt(bucket), key}
 		}
 	}

@@ -33,9 +33,10 @@ func (l *Limiter) ask(ctx context.Context, dst []Result, p *plan, who client, co
 			return results, how, nil
 		}
 	}
-	dst, err := l.call(ctx, dst, p, who.key, cost, now)
+	dst, err := l.call(ctx, dst, p, who.key, cost, nil, now)
 	switch {
 	case err == nil:
+		now = l.memory.now() // it may have taken its time, and nobody may be told to come back too early
 		for i := range dst {
 			r := &dst[i]
 			r.Remaining = max(0, r.Remaining)
@@ -60,21 +61,23 @@ func (l *Limiter) ask(ctx context.Context, dst []Result, p *plan, who client, co
 }
 
 // call asks the Store, unless the breaker is open, and appends what it says to
-// dst.
-func (l *Limiter) call(ctx context.Context, dst []Result, p *plan, key string, cost, now int64) ([]Result, error) {
-	if !l.breaker.ask(now) {
+// dst. Where there is within, it is what Request.Within says for each policy, and
+// those for which that is nothing are not asked.
+func (l *Limiter) call(ctx context.Context, dst []Result, p *plan, key string, cost int64, within []time.Duration, now int64) ([]Result, error) {
+	turn := l.breaker.ask(now)
+	if !turn.granted {
 		return nil, errBroken
 	}
 	answered := false
 	defer func() {
 		switch {
 		case answered:
-			l.breaker.succeeded()
+			l.breaker.succeeded(turn)
 		case ctx.Err() != nil:
-			l.breaker.abandoned()
+			l.breaker.abandoned(turn)
 		default: // also if it panicked
 			l.stats.failures.Add(1)
-			l.breaker.failed(l.memory.now())
+			l.breaker.failed(turn, l.memory.now())
 		}
 	}()
 	key = storeKey(l.name, key)
@@ -83,9 +86,14 @@ func (l *Limiter) call(ctx context.Context, dst []Result, p *plan, key string, c
 		clear(room.reqs[:])
 		rooms.Put(room)
 	}()
-	reqs := room.reqs[:len(p.policies)]
+	reqs := room.reqs[:0]
 	for i, policy := range p.policies {
-		reqs[i] = Request{Key: key, Policy: policy, Cost: cost}
+		switch {
+		case within == nil:
+			reqs = append(reqs, Request{Key: key, Policy: policy, Cost: cost})
+		case within[i] > 0:
+			reqs = append(reqs, Request{Key: key, Policy: policy, Cost: cost, Within: within[i]})
+		}
 	}
 	bounded := ctx
 	if !l.bounded {

@@ -50,6 +50,12 @@ type Request struct {
 	Policy Policy
 
 	Cost int64
+
+	// Within bounds what a negative Cost gives back, unless it is 0: of the
+	// level no more than that. It is the part of the Result's ResetAfter, when
+	// that was taken, that is still to come. What has come back with time must
+	// not come back twice.
+	Within time.Duration
 }
 
 // A Result is what one limit says to a client.

@@ -20,7 +20,7 @@ type Attempt struct {
 	guard   *Guard
 	in      *ledger
 	keys    [counters]string
-	held    [known]bool // the budgets that it drew on
+	held    [known]time.Time // until when it counts in the budgets that it drew on
 	settled atomic.Bool
 }
 
@@ -54,7 +54,7 @@ func (a *Attempt) Cancel(ctx context.Context) error {
 // settle does what a handler's status means.
 func (a *Attempt) settle(ctx context.Context, status int) {
 	switch {
-	case status >= 200 && status < 400:
+	case status >= 200 && status < 300:
 		_ = a.Succeed(ctx) // reported
 	case status >= 500, status == http.StatusTooManyRequests:
 		_ = a.Cancel(ctx)
@@ -107,7 +107,9 @@ func (a *Attempt) draw(ctx context.Context, c counter, cost int64) (ratelimit.Re
 	if err != nil {
 		return res, err
 	}
-	a.held[c] = res.OK && cost > 0
+	if res.OK && cost > 0 {
+		a.held[c] = time.Now().Add(res.ResetAfter)
+	}
 	if c == wide && !res.OK {
 		mark, err := a.take(ctx, known, 0)
 		if err != nil {
@@ -141,8 +143,9 @@ func (a *Attempt) release(ctx context.Context) error {
 func (a *Attempt) giveBack(ctx context.Context, from []counter) error {
 	var errs []error
 	for _, c := range from {
-		if a.held[c] {
-			_, err := a.take(ctx, c, -1)
+		// What has come back with time must not come back twice.
+		if left := time.Until(a.held[c]); left > 0 {
+			_, err := a.ask(ctx, c, -1, left)
 			errs = append(errs, err)
 		}
 	}
@@ -167,7 +170,11 @@ func (a *Attempt) remember(ctx context.Context) error {
 
 // take asks the Store.
 func (a *Attempt) take(ctx context.Context, c counter, cost int64) (ratelimit.Result, error) {
-	reqs := []ratelimit.Request{{Key: a.keys[c], Policy: a.guard.policies[c], Cost: cost}}
+	return a.ask(ctx, c, cost, 0)
+}
+
+func (a *Attempt) ask(ctx context.Context, c counter, cost int64, within time.Duration) (ratelimit.Result, error) {
+	reqs := []ratelimit.Request{{Key: a.keys[c], Policy: a.guard.policies[c], Cost: cost, Within: within}}
 	results, err := a.in.store(c).Take(ctx, make([]ratelimit.Result, 0, 1), reqs)
 	if err != nil {
 		return ratelimit.Result{}, err

@@ -3,6 +3,7 @@ package loginguard
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/gatehouse-go/gatehouse/ratelimit"
@@ -89,13 +90,16 @@ func faults(err error) []error {
 	return nil
 }
 
-// checkStore says why the Store cannot count p, which is complete; a Limiter
-// knows.
-func checkStore(store ratelimit.Store, p ratelimit.Policy) error {
-	if p.Exact {
-		p.Burst = 0
+// checkStore says why the Store cannot count the policies, which are complete; a
+// Limiter knows.
+func checkStore(store ratelimit.Store, policies []ratelimit.Policy) error {
+	policies = slices.Clone(policies)
+	for i := range policies {
+		if policies[i].Exact {
+			policies[i].Burst = 0
+		}
 	}
-	cfg := ratelimit.Config{Name: "login", Policies: []ratelimit.Policy{p}, Store: store}
+	cfg := ratelimit.Config{Name: "login", Policies: policies, Store: store}
 	if _, own := store.(*ratelimit.Memory); !own {
 		cfg.MaxKeys = 1 // it will count nothing
 	}

@@ -71,7 +71,8 @@ func TestStatuses(t *testing.T) {
 	}{
 		{"200", status(200), cleared},
 		{"204", status(204), cleared},
-		{"303", status(303), cleared},
+		{"303, as a router's own", status(303), counted},
+		{"307, as a router's own", status(307), counted},
 		{"400", status(400), counted},
 		{"401", status(401), counted},
 		{"403", status(403), counted},
@@ -93,7 +94,7 @@ func TestStatuses(t *testing.T) {
 			panic("test")
 		}), counted},
 		{"200 that was a failure", settles(200, func(_ context.Context, a *loginguard.Attempt) { a.Fail() }), counted},
-		{"303 that was a failure", settles(303, func(_ context.Context, a *loginguard.Attempt) { a.Fail() }), counted},
+		{"303 that was a success", settles(303, func(ctx context.Context, a *loginguard.Attempt) { _ = a.Succeed(ctx) }), cleared},
 		{"401 that was a success", settles(401, func(ctx context.Context, a *loginguard.Attempt) { _ = a.Succeed(ctx) }), cleared},
 		{"403 that was no guess", settles(403, func(ctx context.Context, a *loginguard.Attempt) { _ = a.Cancel(ctx) }), givenBack},
 	} {

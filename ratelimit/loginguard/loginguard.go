@@ -7,7 +7,7 @@
 //		return r.PostFormValue("user"), nil
 //	}})
 //	…
-//	mux.Handle("POST /login", guard.Handler(login)) // login answers 2xx or 3xx, or else 401
+//	mux.Handle("POST /login", guard.Handler(login)) // login answers 2xx, or else 401
 //
 // # How it counts
 //
@@ -170,8 +170,8 @@ func New(cfg Config) (*Guard, error) {
 		bad("AllowLocalLimits is true, want a Store that may fail")
 	}
 	if cfg.Store != nil && len(errs) == 0 {
-		if err := checkStore(cfg.Store, g.policies[pair]); err != nil {
-			bad("Store is unfit, want one that counts PerPair: %w", err)
+		if err := checkStore(cfg.Store, g.policies[:known]); err != nil {
+			bad("Store is unfit, want one that counts the budgets: %w", err)
 		}
 	}
 	key := cfg.Secret.reveal()
@@ -256,15 +256,15 @@ func (g *Guard) begin(ctx context.Context, account string, addr netip.Addr) (*At
 // Handler admits guesses to next, which checks the password and says by its
 // status what came of it:
 //
-//   - 2xx and 3xx: it was right.
+//   - 2xx: it was right.
 //   - 5xx and 429: it was not checked, and does not count.
-//   - Any other 4xx: it was wrong. That is 401 or 403, but OAuth's token
-//     endpoint says 400, and some forms 422.
+//   - Any other: it was wrong. That is 401 or 403, but OAuth's token endpoint
+//     says 400, some forms 422, and a redirect may be the form's or the router's.
 //   - No status, a hijacked connection, a panic: it counts as wrong.
 //
 // A handler whose statuses mean something else, such as one that answers a
-// wrong password with a redirect or with the form and 200, must call a method
-// of the [Attempt] in the request's context before it returns.
+// right password with a redirect or a wrong one with the form and 200, must call
+// a method of the [Attempt] in the request's context before it returns.
 //
 // Handler panics if g is nil or has no Account.
 func (g *Guard) Handler(next http.Handler) http.Handler {

@@ -213,7 +213,7 @@ func (a *asked) of(reqs []ratelimit.Request) bool {
 	}
 	for i := range reqs {
 		p, q := &a.policies[i], &reqs[i].Policy
-		if p.Name != q.Name || p.Limit != q.Limit || p.Period != q.Period || p.Burst != q.Burst || p.Exact != q.Exact || p.Backoff != q.Backoff || reqs[i].Cost != a.cost {
+		if p.Name != q.Name || p.Limit != q.Limit || p.Period != q.Period || p.Burst != q.Burst || p.Exact != q.Exact || p.Backoff != q.Backoff || reqs[i].Cost != a.cost || reqs[i].Within != 0 {
 			return false
 		}
 	}
@@ -249,6 +249,9 @@ func (s *Store) asking(reqs []ratelimit.Request) (*asked, error) {
 		a.argv = []any{a.tags(), a.numbers()}
 	} else {
 		a.argv = []any{a.general()}
+	}
+	if reqs[0].Within != 0 { // never the same again
+		return a, nil
 	}
 	var next []*asked
 	if known != nil && len(*known) < maxAsked {
@@ -304,6 +307,9 @@ func questionOf(r *ratelimit.Request) (q question, ok bool) {
 	}
 	q.span = q.unit * p.Burst
 	q.cost = q.unit * max(r.Cost, -p.Burst)
+	if r.Cost < 0 && r.Within > 0 && !p.Exact {
+		q.cost = max(q.cost, -int64(r.Within))
+	}
 	return q, ok
 }
 
@@ -419,10 +425,11 @@ func number(text string, most int64) (int64, bool) {
 		bits |= uint64(text[i]) << (8 * i)
 	}
 	v := math.Float64frombits(bits)
-	if !(v >= 0 && v <= float64(most)) { // NaN is neither
+	// The script rounds sums of doubles otherwise than most was rounded.
+	if !(v >= 0 && v <= float64(most)*(1+1e-15)) { // NaN is neither
 		return 0, false
 	}
-	return int64(math.Ceil(v)), true
+	return min(int64(math.Ceil(v)), most), true
 }
 
 // whole rounds up to a microsecond, since the server's clock rounds down:
