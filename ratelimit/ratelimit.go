@@ -24,8 +24,8 @@
 // Choose a smaller Burst for a tighter bound, Exact where none but the tightest
 // will do, and Backoff where asking again and again shall take ever longer.
 //
-// Counts live in a [Memory] of fixed size in this process, 2 MiB by default, or
-// in a [Store] that several processes share: package redisstore. When the
+// Counts live in a [Memory] of fixed size in this process, 2 MiB for each limit
+// by default, or in a [Store] that several processes share: package redisstore. When the
 // Memory is full of clients it forgets the one that would be done soonest, so
 // that a flood of fresh addresses does not pardon those that have used up their
 // quota.
@@ -133,8 +133,9 @@ type Config struct {
 
 	// CountIf reports whether a request that was answered with status counts.
 	// Each one takes from the quota when it comes, and gives back after the
-	// answer if it does not count: a flood of requests at once gets no further
-	// than others. If nil, all count.
+	// answer if it does not count, as far as that has not come back with time:
+	// a flood of requests at once gets no further than others, nor do slow ones.
+	// If nil, all count.
 	CountIf func(status int) bool
 
 	// DryRun admits every request and only records what would have been
@@ -156,8 +157,9 @@ type Config struct {
 	// are counted in this process until the Store answers again.
 	OnStoreFailure Failure
 
-	// MaxKeys is how many counters are remembered in this process, as in
-	// MemoryConfig. It must be 0 if Store is a Memory, which has its own.
+	// MaxKeys is how many clients are remembered in this process under each
+	// limit, as in MemoryConfig. It must be 0 if Store is a Memory, which has
+	// its own.
 	MaxKeys int
 
 	// OnDecision is called with each decision, also without an audit trail.
@@ -327,7 +329,8 @@ func (cfg *Config) policies() (policies []Policy, errs []error) {
 // are those of Config; Plan is not asked.
 //
 // A cost of 0 takes nothing: the Result says whether 1 could be taken. A
-// negative cost gives back what was taken before, and never more than that.
+// negative cost gives back what was taken before, and never more than that; what
+// was taken long ago has come back with time, and is not to be given back.
 //
 // An error is always an *Error and means that the request must not pass: the
 // key is empty, the cost is more than a limit ever admits, ctx ended before the

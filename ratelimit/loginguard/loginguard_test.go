@@ -689,3 +689,37 @@ func TestFlood(t *testing.T) {
 		succeed(t, g, "ann", away)
 	})
 }
+
+// Attempts that are held for long and then not made are no way to save up.
+func TestSlowAttemptsSaveNothingUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := mustNew(t, loginguard.Config{PerAddress: ratelimit.Policy{Limit: 2, Period: 2 * time.Second}})
+		addr := netip.MustParseAddr("192.0.2.1")
+		begin := func(account string) (*loginguard.Attempt, error) { return g.Begin(t.Context(), account, addr) }
+		slow := make([]*loginguard.Attempt, 0, 6)
+		for i := range 6 {
+			a, err := begin("slow" + strconv.Itoa(i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			slow = append(slow, a)
+			time.Sleep(time.Second)
+		}
+		time.Sleep(2 * time.Second)
+		admitted := 0
+		for i := range 20 {
+			if _, err := begin("victim" + strconv.Itoa(i)); err == nil {
+				admitted++
+			}
+			if i < len(slow) {
+				if err := slow[i].Cancel(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		if admitted != 2 {
+			t.Errorf("%d guesses at once, want 2", admitted)
+		}
+	})
+}

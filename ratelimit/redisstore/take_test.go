@@ -584,3 +584,35 @@ func TestScriptCallsLittle(t *testing.T) {
 		})
 	}
 }
+
+// What is given back is bounded by what has not come back with time.
+func TestGivingBackWithin(t *testing.T) {
+	t.Parallel()
+	for _, server := range servers {
+		t.Run(server, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t, server)
+			c := newClock()
+			store := s.at(t, c)
+			for _, p := range []ratelimit.Policy{perMinute, {Name: "guess", Limit: 5, Period: time.Minute, Backoff: time.Hour}} {
+				key := fresh()
+				take(t, store, key, 3, p) // 36 s
+				back := func(within time.Duration) ratelimit.Result {
+					reqs := requests(key, -1, p)
+					reqs[0].Within = within
+					results, err := store.Take(t.Context(), nil, reqs)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return results[0]
+				}
+				if got := back(2 * time.Second).ResetAfter; got != 34*time.Second {
+					t.Errorf("%s: ResetAfter = %v after 1 of 12 s was given back within 2 s, want 34s", p.Name, got)
+				}
+				if got := back(time.Hour).ResetAfter; got != 22*time.Second {
+					t.Errorf("%s: ResetAfter = %v after 1 of 12 s was given back within an hour, want 22s", p.Name, got)
+				}
+			}
+		})
+	}
+}
