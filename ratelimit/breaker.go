@@ -34,7 +34,8 @@ func (b *breaker) ask(now int64) turn {
 	return turn{probe, probe}
 }
 
-func (b *breaker) succeeded(t turn) {
+// succeeded reports whether the breaker was open before.
+func (b *breaker) succeeded(t turn) (recovered bool) {
 	if b.failures.Load() != 0 && (t.probe || b.until.Load() == 0) { // hardly ever: this is on every request's way
 		b.failures.Store(0)
 	}
@@ -42,13 +43,19 @@ func (b *breaker) succeeded(t turn) {
 		b.until.Store(0)
 		b.probing.Store(false)
 	}
+	return t.probe
 }
 
-func (b *breaker) failed(t turn, now int64) {
-	if b.failures.Add(1) >= breakAfter && (t.probe || b.until.Load() == 0) {
+// failed reports whether the breaker was closed before and is open now.
+func (b *breaker) failed(t turn, now int64) (opened bool) {
+	switch n := b.failures.Add(1); {
+	case t.probe:
 		b.until.Store(now + breakFor)
+	case n >= breakAfter:
+		opened = b.until.CompareAndSwap(0, now+breakFor)
 	}
 	b.abandoned(t)
+	return opened
 }
 
 // abandoned is said when it is not the Store's fault that there is no answer.

@@ -51,6 +51,8 @@ func TestPlan(t *testing.T) {
 				return gold
 			case "exact":
 				return []ratelimit.Policy{{Name: "few", Limit: 2, Period: time.Hour, Exact: true}}
+			case "nameless":
+				return []ratelimit.Policy{{Limit: 3, Period: time.Hour}}
 			case "doubled":
 				return []ratelimit.Policy{{Name: "a", Limit: 1, Period: time.Hour}, {Name: "a", Limit: 2, Period: time.Hour}}
 			case "broken":
@@ -66,6 +68,7 @@ func TestPlan(t *testing.T) {
 		{"rich", `"api-gold";q=4;w=3600`, []int{204, 204, 204, 204, 429}},
 		{"poor", `"api-hour";q=1;w=3600`, []int{204, 429, 429, 429, 429}},
 		{"exact", `"api-few";q=2;w=3600`, []int{204, 204, 429, 429, 429}},
+		{"nameless", "", []int{503, 503, 503, 503, 503}},
 		{"doubled", "", []int{503, 503, 503, 503, 503}},
 		{"broken", "", []int{503, 503, 503, 503, 503}},
 	} {

@@ -39,7 +39,7 @@ func ExampleNew_mistakes() {
 	})
 	fmt.Println(err)
 	// Output:
-	// ratelimit: Limits[0] is "5 per fortnight", want "100 per minute", "10/s", "500 per 5 minutes" or "100-M"
+	// ratelimit: Limits[0] is "5 per fortnight", want "100 per minute", "10/s", "500 per 5 minutes" or "100-M", with numbers of 1 or more
 	// ratelimit: Policies[0].Period is 0s, want 1ms to 366 days
 }
 

@@ -184,7 +184,6 @@ func (l *Limiter) giveBack(ctx context.Context, t *taken) error {
 func (l *Limiter) tell(ctx context.Context, how course) {
 	if how.degraded != "" {
 		l.report.Decision(ctx, decision.Decision{Effect: decision.Observe, Rule: l.failure.String(), Reason: ReasonDegraded, Detail: how.degraded})
-		l.report.Hint(ctx, "store", "the Store fails, and OnStoreFailure decides", slog.String("failure", l.failure.String()), slog.String("error_type", how.degraded))
 	}
 	if how.crowded {
 		l.report.Hint(ctx, "keys", "more clients than MaxKeys: those with the least used quota are forgotten", slog.Int("max_keys", l.memory.maxKeys))

@@ -224,8 +224,10 @@ func ByHeader(name string) KeyFunc {
 // ByRoute counts by the pattern of the route that matched, so that several
 // routes may stand behind one limiter; join it with another key, for alone it
 // lets all clients share one quota. route returns the pattern; if nil, it is
-// r.Pattern, which net/http.ServeMux sets for the handlers behind it. A request
-// without a route is refused with 503: the limiter stands before the router.
+// r.Pattern, which net/http.ServeMux sets for the handlers behind it, and chi,
+// too. A request without a route is refused with 503: the limiter stands before
+// the router. On chi it stands behind it with With, route by route: what Use
+// adds runs while no route, or no more than its beginning, is known.
 func ByRoute(route func(r *http.Request) string) KeyFunc {
 	if route == nil {
 		route = func(r *http.Request) string { return r.Pattern }

@@ -1,12 +1,15 @@
 package ratelimit_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -311,29 +314,40 @@ func TestHangingUpDoesNotBreak(t *testing.T) {
 	})
 }
 
-// A Store that panics does so once more than it should, not for ever.
+// A Store that panics is one that fails, and what becomes of it is logged.
 func TestAStoreThatPanics(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		broken := true
 		shared := mustMemory(t)
-		l := mustNew(t, ratelimit.Config{Name: "a", Limits: []string{"100-S"}, Store: storeFunc(
-			func(ctx context.Context, dst []ratelimit.Result, reqs []ratelimit.Request) ([]ratelimit.Result, error) {
+		var log bytes.Buffer
+		var seen decisions
+		h := mustNew(t, ratelimit.Config{
+			Name: "a", Limits: []string{"100-S"}, OnDecision: seen.add, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			Store: storeFunc(func(ctx context.Context, dst []ratelimit.Result, reqs []ratelimit.Request) ([]ratelimit.Result, error) {
 				if broken {
 					panic("broken")
 				}
 				return shared.Take(ctx, dst, reqs)
-			})})
-		for range 5 {
-			func() {
-				defer func() { _ = recover() }()
-				_, _ = l.Take(t.Context(), "k", 1)
-			}()
+			}),
+		}).Handler(ok)
+		for range 2 { // outages
+			broken = true
+			for range 5 {
+				if got := serve(h, from("192.0.2.1:1")).Code; got != http.StatusNoContent {
+					t.Errorf("status = %d, want 204", got)
+				}
+			}
+			broken = false
+			time.Sleep(250 * time.Millisecond)
+			serve(h, from("192.0.2.1:1"))
 		}
-		broken = false
-		time.Sleep(250 * time.Millisecond)
-		if res := take(t, l, "k", 1); res.Degraded {
-			t.Errorf("%+v, want the Store to be asked again", res)
+		if d := seen.all[0]; d.Reason != ratelimit.ReasonDegraded || !strings.HasPrefix(d.Detail, "the Store panicked at ") || !strings.Contains(d.Detail, "mirror_test.go:") {
+			t.Errorf("decision = %+v, want degraded and where it panicked", d)
+		}
+		fails, again := strings.Count(log.String(), "the Store fails"), strings.Count(log.String(), "the Store answers again")
+		if fails != 2 || again != 2 || strings.Contains(log.String(), "broken") {
+			t.Errorf("the log tells of %d outages and %d ends, want 2 of each and no panic's value:\n%s", fails, again, &log)
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/ulule/limiter/v3"
 )
 
-var errNotation = errors.New(`"100 per minute", "10/s", "500 per 5 minutes" or "100-M"`)
+var errNotation = errors.New(`"100 per minute", "10/s", "500 per 5 minutes" or "100-M", with numbers of 1 or more`)
 
 // parseLimits parses limits separated by ';' or ','. The error says what was
 // wanted instead.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -103,8 +104,17 @@ func (l *Limiter) planned(policies []Policy) (*plan, error) {
 	if l.plainStore && slices.ContainsFunc(complete, func(p Policy) bool { return !p.plain() }) {
 		errs = append(errs, errNotPlain)
 	}
+	for i := range policies {
+		if policies[i].Name == "" {
+			errs = append(errs, fmt.Errorf(`[%d].Name is "", want one that no other plan has`, i))
+		}
+	}
 	if len(errs) > 0 {
-		return nil, report.Causef("Plan returned policies that %v", errors.Join(errs...))
+		texts := make([]string, len(errs))
+		for i, err := range errs {
+			texts[i] = err.Error()
+		}
+		return nil, report.Causef("Plan's policies: %s", strings.Join(texts, "; "))
 	}
 	p := newPlan(l.name, complete, l.memory)
 	p.given = slices.Clone(policies)

@@ -13,8 +13,9 @@
 // through within an instant.
 //
 // Limits are written as in ulule/limiter ("100-M": S, M, H or D) or in words
-// ("100 per minute", "10/s", "500 per 5 minutes"), and one string may hold
-// several ("10/s; 1000/h"). A request passes if every limit admits it; one
+// ("100 per minute", "10/s", "500 per 5 minutes"), with ms, s, sec, second, m,
+// min, minute, h, hour, d and day for units, and one string may hold several
+// ("10/s; 1000/h"). A request passes if every limit admits it; one
 // that is refused takes nothing from any.
 //
 // # How it counts
@@ -28,7 +29,7 @@
 // by default, or in a [Store] that several processes share: package redisstore. When the
 // Memory is full of clients it forgets the one that would be done soonest, so
 // that a flood of fresh addresses does not pardon those that have used up their
-// quota.
+// quota, unless each of them uses up its own, too.
 //
 // # When the Store fails
 //
@@ -44,8 +45,8 @@
 //
 // Every answer to a request that was counted has RateLimit-Policy, the limits
 // (q requests in w seconds, if these are whole ones), and RateLimit, the tightest of them: r requests may follow at once, and all of
-// the quota is back after t seconds, or, where r is 0, the next request is
-// admitted after t (draft-ietf-httpapi-ratelimit-headers). A refusal for a quota
+// the quota is back after t seconds, or, where r is 0, a request that costs as
+// much is admitted after t (draft-ietf-httpapi-ratelimit-headers). A refusal for a quota
 // has Retry-After, too, the problem type quota-exceeded and the names of the limits
 // in violated-policies. A request costs 1 unless Config.Cost says more; to take
 // or give back at other times, call [Limiter.Take] with the key that the KeyFunc
@@ -135,7 +136,7 @@ type Config struct {
 	// Each one takes from the quota when it comes, and gives back after the
 	// answer if it does not count, as far as that has not come back with time:
 	// a flood of requests at once gets no further than others, nor do slow ones.
-	// If nil, all count.
+	// A panic counts as 500. If nil, all count.
 	CountIf func(status int) bool
 
 	// DryRun admits every request and only records what would have been
@@ -147,7 +148,9 @@ type Config struct {
 	HideHeaders bool
 
 	// LegacyHeaders also sets X-RateLimit-Limit, X-RateLimit-Remaining and
-	// X-RateLimit-Reset, which is a time in Unix seconds.
+	// X-RateLimit-Reset, of the same limit as RateLimit: when all of its quota is
+	// back, or where nothing is left the next request is admitted, in Unix
+	// seconds. It does not go with HideHeaders and not with DryRun.
 	LegacyHeaders bool
 
 	// Store counts. If nil, the limiter counts by itself, in this process.
@@ -170,7 +173,9 @@ type Config struct {
 	// counted. If nil, it is WriteError.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
-	// Logger is told of each refusal. If nil, nothing is logged.
+	// Logger is told of each refusal, and when the Store has failed three times
+	// in a row and answers again. Of its error it is told the type, as of all
+	// that are foreign. If nil, nothing is logged.
 	Logger *slog.Logger
 }
 
@@ -247,7 +252,7 @@ func New(cfg Config) (*Limiter, error) {
 		bad("MaxCost is %d, want the highest Cost", cfg.MaxCost)
 	}
 	if cfg.DryRun && cfg.LegacyHeaders || cfg.HideHeaders && cfg.LegacyHeaders {
-		bad("LegacyHeaders is set, want it unset with HideHeaders and DryRun")
+		bad("LegacyHeaders is set, want it unset with HideHeaders or DryRun")
 	}
 	own, shared := cfg.Store.(*Memory)
 	if v := reflect.ValueOf(cfg.Store); cfg.Store != nil && v.Kind() == reflect.Pointer && v.IsNil() || shared && own != nil && own.start.IsZero() {
@@ -336,6 +341,9 @@ func (cfg *Config) policies() (policies []Policy, errs []error) {
 // key is empty, the cost is more than a limit ever admits, ctx ended before the
 // Store answered, or the Store failed and OnStoreFailure is FailClosed. That a
 // quota is used up is no error.
+//
+// It reports nothing, to neither log, trail nor Stats.Refused, and knows no
+// DryRun: what follows is the caller's.
 func (l *Limiter) Take(ctx context.Context, key string, cost int64) (Result, error) {
 	var buf [maxPolicies]Result
 	results, how, err := l.take(ctx, buf[:0], l.base, l.client(key), cost)
@@ -352,7 +360,8 @@ func (l *Limiter) Take(ctx context.Context, key string, cost int64) (Result, err
 }
 
 // Reset forgets what key has used of the limits of Config, and how long it had
-// to wait. Its errors are those of Take.
+// to wait. Another process that shares the Store may refuse it for a second
+// more. Its errors are those of Take.
 func (l *Limiter) Reset(ctx context.Context, key string) error {
 	var most int64
 	for i := range l.base.policies {

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -63,21 +64,27 @@ func (l *Limiter) ask(ctx context.Context, dst []Result, p *plan, who client, co
 // call asks the Store, unless the breaker is open, and appends what it says to
 // dst. Where there is within, it is what Request.Within says for each policy, and
 // those for which that is nothing are not asked.
-func (l *Limiter) call(ctx context.Context, dst []Result, p *plan, key string, cost int64, within []time.Duration, now int64) ([]Result, error) {
+func (l *Limiter) call(ctx context.Context, dst []Result, p *plan, key string, cost int64, within []time.Duration, now int64) (answer []Result, err error) {
 	turn := l.breaker.ask(now)
 	if !turn.granted {
 		return nil, errBroken
 	}
-	answered := false
 	defer func() {
+		if recover() != nil {
+			answer, err = nil, report.Cause("the Store panicked at "+report.PanicSite())
+		}
 		switch {
-		case answered:
-			l.breaker.succeeded(turn)
+		case err == nil:
+			if l.breaker.succeeded(turn) {
+				l.report.Warn(ctx, "the Store answers again")
+			}
 		case ctx.Err() != nil:
 			l.breaker.abandoned(turn)
-		default: // also if it panicked
+		default:
 			l.stats.failures.Add(1)
-			l.breaker.failed(turn, l.memory.now())
+			if l.breaker.failed(turn, l.memory.now()) {
+				l.report.Warn(ctx, "the Store fails, and OnStoreFailure decides", slog.String("failure", l.failure.String()), slog.String("cause", report.Detail(err)))
+			}
 		}
 	}()
 	key = storeKey(l.name, key)
@@ -108,7 +115,6 @@ func (l *Limiter) call(ctx context.Context, dst []Result, p *plan, key string, c
 	if len(results) != len(reqs) {
 		return nil, report.Causef("%d results for %d requests", len(results), len(reqs))
 	}
-	answered = true
 	return append(dst, results...), nil
 }
 

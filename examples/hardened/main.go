@@ -17,8 +17,8 @@
 //
 // Several instances keep one count of requests and guesses in a Redis (redis.go):
 //
-//	head -c 32 /dev/urandom | base64 > login-secret
-//	go run -C examples ./hardened -redis 127.0.0.1:6379 -login-secret login-secret
+//	head -c 32 /dev/urandom | base64 > /tmp/login-secret
+//	go run -C examples ./hardened -redis 127.0.0.1:6379 -login-secret /tmp/login-secret
 package main
 
 import (

@@ -16,7 +16,9 @@ import (
 	"github.com/gatehouse-go/gatehouse/ratelimit/redisstore"
 )
 
-// A shared is where the instances of the service count together.
+// A shared is where the instances of the service count together. Each signs
+// tokens of its own and has users of its own, unless they share a -db: what users
+// share is the quota of those of an outside issuer.
 type shared struct{ addr, secretFile string }
 
 func (s *shared) register(flags *flag.FlagSet) {
@@ -43,7 +45,7 @@ func (s *shared) open() (store ratelimit.Store, secret loginguard.Secret, closeR
 		return nil, secret, closeRedis, fmt.Errorf("%s is not base64", s.secretFile)
 	}
 	// A command that is sent again after a timeout would count twice.
-	rdb := redis.NewClient(&redis.Options{Addr: s.addr, ContextTimeoutEnabled: true, MaxRetries: -1})
+	rdb := redis.NewClient(&redis.Options{Addr: s.addr, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1})
 	counts, err := redisstore.New(redisstore.Config{
 		Do: func(ctx context.Context, args ...any) (any, error) { return rdb.Do(ctx, args...).Result() },
 	})

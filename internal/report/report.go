@@ -75,6 +75,11 @@ func (r *Reporter) Decision(ctx context.Context, d decision.Decision) {
 	r.log.LogAttrs(ctx, level, r.layer+": refused", attrs...)
 }
 
+// Warn tells the operator something that happens seldom.
+func (r *Reporter) Warn(ctx context.Context, message string, attrs ...slog.Attr) {
+	r.log.LogAttrs(ctx, slog.LevelWarn, r.layer+": "+message, attrs...)
+}
+
 // Hint tells the operator, once for each cause, what to set. The cause must
 // come from a closed set, for it is remembered.
 func (r *Reporter) Hint(ctx context.Context, cause, message string, attrs ...slog.Attr) {

@@ -31,7 +31,7 @@ const (
 	ReasonPair      = "pair"       // 429: too many guesses at the account from the address
 	ReasonAddress   = "address"    // 429: too many guesses from the address
 	ReasonAccount   = "account"    // 429: too many guesses at the account
-	ReasonNoAccount = "no_account" // 400 or what Account's error asks for: it is not known whose login it is
+	ReasonNoAccount = "no_account" // 400, or for an error of Account the status that it asks for, or 503: it is not known whose login it is
 	ReasonNoAddress = "no_address" // 503: it is not known where it comes from
 	ReasonStore     = "store"      // 503: the Store could not be asked
 	ReasonDegraded  = "degraded"   // no refusal: counted in this process

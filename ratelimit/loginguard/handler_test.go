@@ -87,7 +87,7 @@ func TestStatuses(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}), counted},
 		{"a body alone", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) }), cleared},
-		{"nothing", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), counted},
+		{"nothing, which is 200", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), cleared},
 		{"panic", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("test") }), counted},
 		{"panic after 200", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusOK)

@@ -100,7 +100,8 @@ type Config struct {
 	// have a Backoff: the others are shared with those who guess right.
 	PerPair, PerAddress, PerAccount ratelimit.Policy
 
-	// Store counts. If nil, the guard counts by itself, in this process.
+	// Store counts. If nil, the guard counts by itself, in this process. One of
+	// ratelimit.FromLimiter knows no Backoff, and needs a PerPair without.
 	Store ratelimit.Store
 
 	// AllowLocalLimits counts in this process while the Store fails, with
@@ -260,7 +261,7 @@ func (g *Guard) begin(ctx context.Context, account string, addr netip.Addr) (*At
 //   - 5xx and 429: it was not checked, and does not count.
 //   - Any other: it was wrong. That is 401 or 403, but OAuth's token endpoint
 //     says 400, some forms 422, and a redirect may be the form's or the router's.
-//   - No status, a hijacked connection, a panic: it counts as wrong.
+//   - A hijacked connection, a panic: it counts as wrong.
 //
 // A handler whose statuses mean something else, such as one that answers a
 // right password with a redirect or a wrong one with the form and 200, must call
@@ -288,7 +289,11 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 		}
 		w, rec := respwriter.Wrap(w, r, respwriter.Options{})
 		pass.With(NewContext(ctx, a), next, w, r)
-		a.settle(ctx, rec.Status()) // not deferred: a panic leaves the guess counted
+		status := rec.Status() // not deferred: a panic leaves the guess counted
+		if status == 0 && !rec.Hijacked() {
+			status = http.StatusOK // by net/http
+		}
+		a.settle(ctx, status)
 	})
 }
 

@@ -1,7 +1,7 @@
 // Package redisstore counts for limiters in Redis or Valkey, so that all
 // instances of a service share one quota.
 //
-//	rdb := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true, MaxRetries: -1})
+//	rdb := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1})
 //	store, err := redisstore.New(redisstore.Config{
 //		Do: func(ctx context.Context, args ...any) (any, error) { return rdb.Do(ctx, args...).Result() },
 //	})
@@ -41,7 +41,8 @@
 // stood still.
 //
 // A key that holds what this package did not write is an error and stays as it
-// is, for it may be somebody else's: choose a Prefix that is not.
+// is, for it may be somebody else's: choose a Prefix that is not. To a limiter
+// that is a failure like any other, and three in a row are one for all clients.
 //
 // # Where it stands
 //
@@ -86,13 +87,15 @@ type Config struct {
 	// is. It must return when ctx is done, which go-redis does with
 	// ContextTimeoutEnabled alone. With go-redis, set MaxRetries to -1, too: a
 	// command whose answer was lost may have been carried out, and a client
-	// whose request is counted twice is refused early.
+	// whose request is counted twice is refused early. DialerRetries of 1, where
+	// there is that field, says at once that nobody listens.
 	//
-	//	rdb := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true, MaxRetries: -1})
+	//	rdb := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1})
 	//	do := func(ctx context.Context, args ...any) (any, error) { return rdb.Do(ctx, args...).Result() }
 	Do func(ctx context.Context, args ...any) (any, error)
 
-	// Prefix begins every key. If empty, it is "gatehouse:". Services that
+	// Prefix begins every key: at most 64 printable ASCII characters. If empty,
+	// it is "gatehouse:". Services that
 	// share it share the quotas of limiters of the same Name.
 	Prefix string
 

@@ -38,7 +38,7 @@
 //
 // A client with PerKey requests in flight waits beside the queue, not in it, so
 // nobody stands behind a request that may not go. One client may have PerKey
-// requests waiting, but never more than half of the Queue. Whose key is not
+// requests waiting, but never more than half of the Queue, rounded up. Whose key is not
 // bounded, because PerKey is not set, may fill the Queue.
 //
 // # What it protects against
