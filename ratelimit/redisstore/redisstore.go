@@ -19,7 +19,7 @@
 // name, also where only the other version asks for it, up to 16 for a client.
 // Only one that becomes exact, or gets or loses its Backoff, begins anew.
 //
-// The script runs on Redis 5 or newer and on Valkey. A key lives for a second
+// The script runs on Redis 6 or newer and on Valkey. A key lives for a second
 // longer than it says something, and none lives without an end. The script is
 // sent by its digest, and in full only when the server says that it does not
 // have it. Nothing is sent by [New]: a service starts while its Redis is down.

@@ -42,11 +42,11 @@ func short(n int) string {
 	}
 	doubles, size := strings.Repeat("d", n), strconv.Itoa(n)
 	return "local plain, total = ARGV[1], " + size + "\n" +
-		"if not state or sub(state, 1, 4) == 'gh2\\" + size + "' and sub(state, " + strconv.Itoa(13+8*n) + ") == plain then\n" +
+		"if not state or sub(state, 1, 4) == 'gh2\\" + size + "' and sub(state, " + strconv.Itoa(21+8*n) + ") == plain then\n" +
 		"  local " + list("a#, n#, s#") + " = get('<" + strings.Repeat(doubles, 3) + "', ARGV[2])\n" +
-		"  local written, " + list("l#") + " = now" + strings.Repeat(", 0", n) + "\n" +
+		"  local written, ends, " + list("l#") + " = now, 0" + strings.Repeat(", 0", n) + "\n" +
 		"  if state then\n" +
-		"    written, " + list("l#") + " = get('<d" + doubles + "', state, 5)\n" +
+		"    written, ends, " + list("l#") + " = get('<dd" + doubles + "', state, 5)\n" +
 		"    local past = (now - written) * 1000\n" +
 		"    if not (past >= 0) then past, stale = 0, true end\n" +
 		each("    if not (l# > -1e18 and l# < 1e18) then return 'foreign' end\n"+
@@ -60,8 +60,12 @@ func short(n int) string {
 		"  end\n" +
 		each("  if l# > longest then longest = l# end\n") +
 		"  if a1 ~= 0 and (all or stale) then\n" +
-		"    if longest > 0 then\n" +
-		"      redis.call('SET', KEYS[1], put('<c4d" + doubles + "', 'gh2\\" + size + "', now, " + list("l#") + ") .. plain, 'PX', math.ceil(longest / 1000000) + 1000)\n" +
+		"    local format = '<c4dd" + doubles + "c0'\n" +
+		"    if longest > 0 and ends - now > longest / 1000 and not stale then\n" +
+		"      redis.call('SET', KEYS[1], put(format, 'gh2\\" + size + "', now, ends, " + list("l#") + ", plain), 'KEEPTTL')\n" +
+		"    elseif longest > 0 then\n" +
+		"      local life = life(longest)\n" +
+		"      redis.call('SET', KEYS[1], put(format, 'gh2\\" + size + "', now, now + 1000 * life - 2000, " + list("l#") + ", plain), 'PX', life)\n" +
 		"    elseif state then\n" +
 		"      redis.call('DEL', KEYS[1])\n" +
 		"    end\n" +

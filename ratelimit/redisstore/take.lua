@@ -5,9 +5,13 @@ local time, state = redis.call('TIME'), redis.call('GET', KEYS[1])
 local now, stale = time[1] * 1000000 + time[2], false -- microseconds
 local get, put, sub = struct.unpack, struct.pack, string.sub
 
+-- How long a key lives is a second more, lest those of busy clients end and
+-- begin all the time, and be told anew each time.
+local function life(longest) return math.ceil(longest / 1000000) + 1000 end
+
 -- Most clients are asked about the same plain policies, with neither a Backoff
 -- nor exact, again and again. Their state is gh2: how many, when it was
--- written, the levels, and then the tags. ARGV[1] is the tags, and ARGV[2] what
+-- written, until when the key lives at least, the levels, and then the tags. ARGV[1] is the tags, and ARGV[2] what
 -- is asked: for each what to add, what must fit, and the span. Of others
 -- ARGV[1] is all: how many, and for each its tag, what to add, the unit, the
 -- span, and its Backoff, or minus its Period if it is exact.
@@ -27,19 +31,14 @@ else
   asked = {get('<' .. rep('Bc0dddd', total), ARGV[1], 2)}
 end
 
--- A second more, lest the keys of busy clients end and begin all the time.
-local function save(kept, longest)
-  redis.call('SET', KEYS[1], kept, 'PX', math.ceil(longest / 1000000) + 1000)
-end
-
 -- What is kept of a policy stands under its tag, whose first letter says what:
 -- g: the level; b, with a Backoff: how long it matters, how often the quota was
 -- used up, and when the level will be, or was, 0; e, exact: how long it
 -- matters, and when requests fitted, the oldest first.
 local known = {}
 if magic == 'gh2' then
-  local levels = {get('<d' .. rep('d', byte(state, 4)), state, 5)}
-  local pos, past = table.remove(levels), (now - levels[1]) * 1000
+  local levels = {get('<dd' .. rep('d', byte(state, 4)), state, 5)}
+  local pos, past = table.remove(levels), (now - table.remove(levels, 1)) * 1000
   if not (past >= 0) then past, stale = 0, true end
   for i = 2, #levels do
     local tag
@@ -104,7 +103,7 @@ for i = 1, last, 5 do
 end
 
 local write = asked[2] ~= 0 and (all or stale)
-local reply, kept, count, longest, levels = '', '', 0, 0, {now}
+local reply, kept, count, longest, levels = '', '', 0, 0, {}
 for i = 1, last, 5 do
   local tag, delta, unit, span, more = asked[i], asked[i + 1], asked[i + 2], asked[i + 3], asked[i + 4]
   local r = known[tag]
@@ -170,9 +169,10 @@ if write then
     end
   end
   if count > 0 and plain then -- as above
-    save(put('<c3B' .. rep('d', total + 1), 'gh2', total, unpack(levels)) .. plain, longest)
+    local life = life(longest)
+    redis.call('SET', KEYS[1], put('<c3Bdd' .. rep('d', total), 'gh2', total, now, now + 1000 * life - 2000, unpack(levels)) .. plain, 'PX', life)
   elseif count > 0 then
-    save(put('<c3d', 'gh1', now) .. kept, longest)
+    redis.call('SET', KEYS[1], put('<c3d', 'gh1', now) .. kept, 'PX', life(longest))
   elseif state then
     redis.call('DEL', KEYS[1])
   end

@@ -616,3 +616,37 @@ func TestGivingBackWithin(t *testing.T) {
 		})
 	}
 }
+
+// The key of a busy client is not told anew how long to live each time, and yet
+// never ends before its time.
+func TestBusyKeysLiveOn(t *testing.T) {
+	t.Parallel()
+	for _, server := range servers {
+		t.Run(server, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t, server)
+			store, key := s.realTime(t), fresh()
+			policies := []ratelimit.Policy{{Name: "much", Limit: 100, Period: time.Second}, {Name: "more", Limit: 10_000, Period: time.Minute}}
+			renewed := 0
+			last := int64(0)
+			for range 150 {
+				r := take(t, store, key, 1, policies...)
+				if !r[0].OK || !r[1].OK {
+					t.Fatalf("refused: %+v", r)
+				}
+				life := s.life(t, redisKey(key))
+				if need := max(r[0].ResetAfter, r[1].ResetAfter).Milliseconds(); life < need {
+					t.Fatalf("the key lives for %d ms, want at least %d", life, need)
+				}
+				if life > last {
+					renewed++
+				}
+				last = life
+				time.Sleep(15 * time.Millisecond)
+			}
+			if renewed > 20 {
+				t.Errorf("its life was renewed %d times in %d, want now and then", renewed, 150)
+			}
+		})
+	}
+}
