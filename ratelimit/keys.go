@@ -88,7 +88,8 @@ func (l *Limiter) who(r *http.Request, listening bool) (client, error) {
 		}
 		who := client{hash: l.memory.clientAt(bucket)}
 		if l.store != nil {
-			who.key = keyOf(bucket)
+			b := append(append(make([]byte, 0, 160), l.name...), ':')
+			who.key = string(bucket.AppendTo(append(b, addrKey...))) // as of storeKey
 		}
 		if listening {
 			l.disbelieve(r, keyOf(bucket))

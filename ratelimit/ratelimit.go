@@ -373,20 +373,24 @@ func (l *Limiter) Reset(ctx context.Context, key string) error {
 
 // A client is whose quota it is.
 type client struct {
-	hash uint64
-	key  string // for the Store, "" if that is not asked
+	hash uint64 // 0: nobody's
+	key  string // in the Store, "" if there is none
 }
 
 func (l *Limiter) client(key string) client {
 	if key == "" {
 		return client{}
 	}
+	who := client{hash: l.memory.client(key)}
 	if addr, ok := strings.CutPrefix(key, addrKey); ok { // of ByAddr, or like it
 		if bucket, err := netip.ParsePrefix(addr); err == nil && keyOf(clientip.Bucket(bucket.Addr())) == key {
-			return client{l.memory.clientAt(bucket), key}
+			who.hash = l.memory.clientAt(bucket)
 		}
 	}
-	return client{l.memory.client(key), key}
+	if l.store != nil {
+		who.key = storeKey(l.name, key)
+	}
+	return who
 }
 
 // A course is how a decision came about. It is no part of the results, which

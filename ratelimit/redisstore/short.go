@@ -64,7 +64,7 @@ func short(n int) string {
 		"    if longest > 0 and ends - now > longest / 1000 and not stale then\n" +
 		"      redis.call('SET', KEYS[1], put(format, 'gh2\\" + size + "', now, ends, " + list("l#") + ", plain), 'KEEPTTL')\n" +
 		"    elseif longest > 0 then\n" +
-		"      local life = life(longest)\n" +
+		"      local life = math.ceil(longest / 1000000) + 1000\n" +
 		"      redis.call('SET', KEYS[1], put(format, 'gh2\\" + size + "', now, now + 1000 * life - 2000, " + list("l#") + ", plain), 'PX', life)\n" +
 		"    elseif state then\n" +
 		"      redis.call('DEL', KEYS[1])\n" +

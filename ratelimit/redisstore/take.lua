@@ -5,16 +5,16 @@ local time, state = redis.call('TIME'), redis.call('GET', KEYS[1])
 local now, stale = time[1] * 1000000 + time[2], false -- microseconds
 local get, put, sub = struct.unpack, struct.pack, string.sub
 
--- How long a key lives is a second more, lest those of busy clients end and
--- begin all the time, and be told anew each time.
-local function life(longest) return math.ceil(longest / 1000000) + 1000 end
-
 -- Most clients are asked about the same plain policies, with neither a Backoff
 -- nor exact, again and again. Their state is gh2: how many, when it was
--- written, until when the key lives at least, the levels, and then the tags. ARGV[1] is the tags, and ARGV[2] what
--- is asked: for each what to add, what must fit, and the span. Of others
--- ARGV[1] is all: how many, and for each its tag, what to add, the unit, the
--- span, and its Backoff, or minus its Period if it is exact.
+-- written, until when the key lives at least, the levels, and then the tags. A
+-- key lives for a second more than it needs, lest those of busy clients end and
+-- begin all the time, and be told anew each time.
+--
+-- ARGV[1] is the tags, and ARGV[2] what is asked: for each what to add, what
+-- must fit, and the span. Of others ARGV[1] is all: how many, and for each its
+-- tag, what to add, the unit, the span, and its Backoff, or minus its Period if
+-- it is exact.
 --<short way>
 local byte, rep = string.byte, string.rep
 local magic = state and sub(state, 1, 3)
@@ -169,10 +169,10 @@ if write then
     end
   end
   if count > 0 and plain then -- as above
-    local life = life(longest)
+    local life = math.ceil(longest / 1000000) + 1000 -- as above
     redis.call('SET', KEYS[1], put('<c3Bdd' .. rep('d', total), 'gh2', total, now, now + 1000 * life - 2000, unpack(levels)) .. plain, 'PX', life)
   elseif count > 0 then
-    redis.call('SET', KEYS[1], put('<c3d', 'gh1', now) .. kept, 'PX', life(longest))
+    redis.call('SET', KEYS[1], put('<c3d', 'gh1', now) .. kept, 'PX', math.ceil(longest / 1000000) + 1000)
   elseif state then
     redis.call('DEL', KEYS[1])
   end
