@@ -18,7 +18,7 @@ func TestHandler(t *testing.T) {
 	rdb := redis.NewClient(&redis.Options{Addr: trial.RedisAddr(t), ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = rdb.Close() })
 	prefix := "test-" + rand.Text()
-	var instances []http.Handler
+	instances := make([]http.Handler, 0, 2)
 	for range 2 {
 		h, err := handler(rdb, prefix, slog.New(slog.DiscardHandler))
 		if err != nil {

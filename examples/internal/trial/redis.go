@@ -71,7 +71,7 @@ func StartRedisAt(t *testing.T, binary, addr string, args ...string) (stop func(
 	_, port, _ := strings.Cut(addr, ":")
 	ctx, cancel := context.WithCancel(context.Background())
 	args = append(args, "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", t.TempDir())
-	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd := exec.CommandContext(ctx, binary, args...) //nolint:gosec // a server that the test asked for
 	if err := cmd.Start(); err != nil {
 		cancel()
 		t.Fatal(err)
