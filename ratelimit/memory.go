@@ -98,7 +98,7 @@ func NewMemory(cfg MemoryConfig) (*Memory, error) {
 		cfg.MaxKeys = defaultMaxKeys
 	}
 	m := &Memory{seed: maphash.MakeSeed(), start: time.Now(), maxKeys: cfg.MaxKeys}
-	m.shelves.Store(new(map[shelfKey]*shelf))
+	m.shelves.Store(&map[shelfKey]*shelf{})
 	return m, nil
 }
 
@@ -162,9 +162,6 @@ func (m *Memory) shelf(key shelfKey) *shelf {
 		rows /= 2
 	}
 	next := maps.Clone(known)
-	if next == nil {
-		next = make(map[shelfKey]*shelf)
-	}
 	next[key] = newShelf(rows, key.width)
 	m.shelves.Store(&next)
 	return next[key]

@@ -43,11 +43,12 @@ func (l *Limiter) ask(ctx context.Context, dst []Result, p *plan, who client, co
 			r.Remaining = max(0, r.Remaining)
 			r.RetryAfter, r.ResetAfter = min(max(0, r.RetryAfter), longestWait), min(max(0, r.ResetAfter), longestWait)
 		}
-		if t := &dst[tightest(dst)]; l.failure == FailLocal || !t.OK || cost < 0 { // nobody else looks into the mirror
+		t := &dst[tightest(dst)]
+		if l.failure == FailLocal || !t.OK || cost < 0 { // nobody else looks into the mirror
 			l.memory.mirror(now, who.hash, p.quotas, dst, cost <= 0)
 		}
 		// When a window of a plain store ends the mirror does not know.
-		if t := &dst[tightest(dst)]; !t.OK && !l.plainStore {
+		if !t.OK && !l.plainStore {
 			l.memory.mark(mark, now+min(int64(t.RetryAfter), refusedFor), now)
 		}
 		return dst, how, nil

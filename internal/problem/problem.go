@@ -23,10 +23,6 @@ type Problem struct {
 	Detail string
 	// Extensions are further members, in this order.
 	Extensions []Extension
-
-	// Known is how many headers are set that are known not to describe another
-	// body. If there are no others, none is looked for.
-	Known int
 }
 
 // An Extension is a member beside the registered ones (RFC 9457 section 3.2).
@@ -40,7 +36,7 @@ type Extension struct {
 func Write(w http.ResponseWriter, r *http.Request, p Problem) {
 	body := bodies.Get().(*[]byte) //nolint:forcetypeassert // nothing else is in it
 	b := p.appendTail(appendID(p.appendHead((*body)[:0]), decision.RequestID(r.Context())))
-	write(w, r, p.Status, p.Known, strconv.Itoa(len(b)), b, make([]string, 0, Headers))
+	write(w, r, p.Status, 0, strconv.Itoa(len(b)), b, make([]string, 0, Headers))
 	free(body, b)
 }
 
@@ -48,7 +44,8 @@ func Write(w http.ResponseWriter, r *http.Request, p Problem) {
 const Headers = 4
 
 // write writes the answer with the body b, whose headers stand behind values in
-// one array.
+// one array. If no more than the known headers are set, which describe no other
+// body, none that does is looked for.
 func write(w http.ResponseWriter, r *http.Request, status, known int, length string, b []byte, values []string) {
 	h := w.Header()
 	if len(h) > known {
@@ -83,9 +80,10 @@ func Render(p Problem) *Rendered {
 	return &Rendered{p.Status, string(head), string(tail), strconv.Itoa(len(head) + len(tail))}
 }
 
-// Write is the function Write for the problem that was rendered, with known for
-// its Known. Its headers stand behind values, values of this answer alone that
-// may have room for them.
+// Write is the function Write for the problem that was rendered. known is how
+// many headers the caller has set that describe no other body, 0 if there may be
+// others. Its own stand behind values, values of this answer alone that may have
+// room for them.
 func (p *Rendered) Write(w http.ResponseWriter, r *http.Request, known int, values []string) {
 	body := bodies.Get().(*[]byte) //nolint:forcetypeassert // nothing else is in it
 	b := (*body)[:0]
