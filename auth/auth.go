@@ -74,6 +74,7 @@ import (
 	"github.com/gatehouse-go/gatehouse/audit/decision"
 	"github.com/gatehouse-go/gatehouse/auth/principal"
 	"github.com/gatehouse-go/gatehouse/internal/pass"
+	"github.com/gatehouse-go/gatehouse/internal/problem"
 	"github.com/gatehouse-go/gatehouse/internal/report"
 )
 
@@ -190,13 +191,8 @@ func New(cfg Config) (*Gate, error) {
 	if len(g.carriers) == 1 { // nobody to carry a second one
 		g.carriers = nil
 	}
-	if custom := cfg.ErrorHandler; custom == nil {
-		g.onError = WriteError
-	} else {
-		g.onError = func(w http.ResponseWriter, r *http.Request, err error) {
-			w.Header()["Cache-Control"] = []string{"no-store"}
-			custom(w, r, err)
-		}
+	if g.onError = WriteError; cfg.ErrorHandler != nil {
+		g.onError = problem.Unstored(cfg.ErrorHandler)
 	}
 	return g, nil
 }

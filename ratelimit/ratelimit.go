@@ -87,6 +87,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-go/gatehouse/audit/decision"
+	"github.com/gatehouse-go/gatehouse/internal/problem"
 	"github.com/gatehouse-go/gatehouse/internal/report"
 	"github.com/gatehouse-go/gatehouse/tlsredirect/clientip"
 )
@@ -296,11 +297,8 @@ func New(cfg Config) (*Limiter, error) {
 		timeout, ok := cfg.Store.(interface{ Timeout() time.Duration })
 		l.bounded = ok && timeout.Timeout() > 0 && timeout.Timeout() <= storeTimeout
 	}
-	if custom := cfg.ErrorHandler; custom != nil {
-		l.onError = func(w http.ResponseWriter, r *http.Request, err error) {
-			w.Header()["Cache-Control"] = []string{"no-store"} // RFC 6585 section 4
-			custom(w, r, err)
-		}
+	if cfg.ErrorHandler != nil {
+		l.onError = problem.Unstored(cfg.ErrorHandler) // RFC 6585 section 4
 	}
 	return l, nil
 }

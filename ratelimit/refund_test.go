@@ -11,6 +11,25 @@ import (
 	"github.com/gatehouse-go/gatehouse/ratelimit"
 )
 
+// slowOrWrong answers /slow with 200, when it is released, and all else with 401.
+func slowOrWrong(release <-chan struct{}) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			<-release
+			return
+		}
+		w.WriteHeader(http.StatusUnauthorized)
+	})
+}
+
+// guessed asks until it is refused, and returns how often it was not.
+func guessed(h http.Handler) (n int64) {
+	for serve(h, httptest.NewRequest(http.MethodGet, "/wrong", nil)).Code == http.StatusUnauthorized {
+		n++
+	}
+	return n
+}
+
 // What has come back with time must not come back twice: slow requests that will
 // not count are no way to save up for a burst of those that do.
 func TestSlowRequestsSaveNothingUp(t *testing.T) {
@@ -33,13 +52,7 @@ func TestSlowRequestsSaveNothingUp(t *testing.T) {
 						Name: "a", Policies: []ratelimit.Policy{p, {Name: "long", Limit: 1000, Period: time.Hour}}, Store: store,
 						CountIf: func(status int) bool { return status == http.StatusUnauthorized },
 						Key:     func(*http.Request) (string, error) { return "k", nil },
-					}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-						if r.URL.Path == "/slow" {
-							<-release
-							return
-						}
-						w.WriteHeader(http.StatusUnauthorized)
-					}))
+					}).Handler(slowOrWrong(release))
 					var wg sync.WaitGroup
 					for range 6 {
 						for range 5 {
@@ -49,16 +62,10 @@ func TestSlowRequestsSaveNothingUp(t *testing.T) {
 						time.Sleep(p.Period)
 					}
 					time.Sleep(2 * time.Second) // also past a Backoff
-					counted := int64(0)
-					guess := func() {
-						for serve(h, httptest.NewRequest(http.MethodGet, "/wrong", nil)).Code == http.StatusUnauthorized {
-							counted++
-						}
-					}
-					guess()
+					counted := guessed(h)
 					close(release)
 					wg.Wait()
-					guess()
+					counted += guessed(h)
 					burst := p.Burst
 					if burst == 0 {
 						burst = p.Limit
@@ -86,13 +93,7 @@ func TestRefundsAfterAnOutage(t *testing.T) {
 					Name: "a", Limits: []string{"50 per hour"}, Store: store, OnStoreFailure: failure,
 					CountIf: func(status int) bool { return status == http.StatusUnauthorized },
 					Key:     func(*http.Request) (string, error) { return "k", nil },
-				}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					if r.URL.Path == "/slow" {
-						<-release
-						return
-					}
-					w.WriteHeader(http.StatusUnauthorized)
-				}))
+				}).Handler(slowOrWrong(release))
 				var wg sync.WaitGroup
 				for range 50 {
 					wg.Go(func() { serve(h, httptest.NewRequest(http.MethodGet, "/slow", nil)) })
@@ -100,17 +101,11 @@ func TestRefundsAfterAnOutage(t *testing.T) {
 				synctest.Wait()
 				store.fail.Store(false)
 				time.Sleep(250 * time.Millisecond)
-				got := 0
-				guess := func() {
-					for serve(h, httptest.NewRequest(http.MethodGet, "/wrong", nil)).Code == http.StatusUnauthorized {
-						got++
-					}
-				}
-				guess()
+				got := guessed(h)
 				close(release)
 				wg.Wait()
 				time.Sleep(time.Second) // the mark is over
-				guess()
+				got += guessed(h)
 				if got > 50 {
 					t.Errorf("%d answers that count, want at most 50", got)
 				}

@@ -40,6 +40,15 @@ func Write(w http.ResponseWriter, r *http.Request, p Problem) {
 	free(body, b)
 }
 
+// Unstored is an ErrorHandler of a user's behind which no cache keeps the answer,
+// which Write sees to itself.
+func Unstored(custom func(http.ResponseWriter, *http.Request, error)) func(http.ResponseWriter, *http.Request, error) {
+	return func(w http.ResponseWriter, r *http.Request, err error) {
+		w.Header()["Cache-Control"] = []string{"no-store"}
+		custom(w, r, err)
+	}
+}
+
 // Headers is how many headers an answer gets.
 const Headers = 4
 
